@@ -1,0 +1,59 @@
+# Peyk: the few commands that people and CI type. `make help` lists them.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+SWIFT ?= swift
+# What the build needs from Debian, and what the demo and the tests run.
+PACKAGES := libsqlite3-dev libzstd-dev pkg-config sqlite3
+# Generated code is formatted by its generator.
+OURS = $(shell find Package.swift Client Protocol Server Sources Tests -name '*.swift' ! -name '*.pb.swift')
+TEST = $(SWIFT) test --disable-xctest --skip-build
+# Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
+APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests)\.
+
+.PHONY: help deps build release test lint format generate demo bench clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## Install what is missing of the Debian packages that the build needs
+	@.ci/deps $(PACKAGES)
+
+build: deps ## Build everything, for debugging
+	$(SWIFT) build
+
+release: deps ## Build peyk and peykd, optimised
+	$(SWIFT) build -c release --product peyk
+	$(SWIFT) build -c release --product peykd
+
+test: deps lint ## Lint, build, and run every test (the demo too, as one of them)
+	$(SWIFT) build --build-tests
+	$(TEST) --skip '$(APART)'
+	$(TEST) --filter '^ConvergenceTests\.'
+	$(TEST) --no-parallel --filter '^PeykNetTests\.'
+	$(TEST) --no-parallel --filter '^IntegrationTests\.'
+
+lint: ## Check the format of our Swift
+	@$(SWIFT) format lint --strict --parallel $(OURS)
+	@echo "format: clean"
+
+format: ## Bring our Swift into its format
+	$(SWIFT) format format --in-place --parallel $(OURS)
+
+generate: ## Generate the Swift of Protocol/peyk/v1/*.proto anew (needs protoc; minutes the first time)
+	@.ci/deps protobuf-compiler
+	Protocol/peyk/generate.sh
+
+demo: deps ## Two reps and a manager, offline and in conflict, on this machine, in about a minute
+	$(SWIFT) build --product peyk
+	$(SWIFT) build --product peykd
+	@seeds/demo/run.sh "$$($(SWIFT) build --show-bin-path)"
+
+bench: deps ## The first speed measure: ratios to plain SQLite
+	$(SWIFT) build -c release --product PeykBenchmarks
+	"$$($(SWIFT) build -c release --show-bin-path)/PeykBenchmarks" $(BENCH_ARGUMENTS)
+
+clean: ## Remove what was built
+	$(SWIFT) package clean

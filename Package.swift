@@ -1,0 +1,177 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One place for the compiler's strictness: every target of ours gets it (the loop at the end).
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+// Versions are exact, since Package.resolved is not committed.
+let dependencies: [Package.Dependency] = [
+    .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+    .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
+    .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    .package(url: "https://github.com/onevcat/Rainbow", exact: "4.2.2"),
+]
+
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let rainbow = Target.Dependency.product(name: "Rainbow", package: "Rainbow")
+
+func library(_ name: String, in folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "\(folder)/\(name)")
+}
+
+func program(_ name: String, in folder: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: "\(folder)/\(name)")
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)")
+}
+
+let targets: [Target] = [
+    // Protocol: what is true.
+    library("PeykModel", in: "Protocol"),
+    library("PeykMerge", in: "Protocol", ["PeykModel"]),
+    library("PeykSession", in: "Protocol", ["PeykModel"]),
+    library("PeykWire", in: "Protocol", ["PeykModel", "PeykSession", protobuf]),
+
+    // Sources: what both sides share.
+    .systemLibrary(
+        name: "CZstd", path: "Sources/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    library("PeykSQLite", in: "Sources", ["PeykModel", grdb, sqlite]),
+    library("PeykCRM", in: "Sources", ["PeykModel"]),
+    library(
+        "PeykTransport", in: "Sources",
+        ["PeykModel", "PeykSession", "PeykWire", "CZstd", nioCore, nioPosix, nioSSL, nioTLS, crypto]),
+    library("PeykConsole", in: "Sources", ["PeykModel", "PeykCRM", crypto, arguments, rainbow]),
+
+    // Client.
+    library(
+        "PeykReplica", in: "Client",
+        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", grdb, crypto]),
+    library(
+        "PeykSync", in: "Client",
+        ["PeykModel", "PeykSession", "PeykWire", "PeykReplica", "PeykTransport", nioCore, nioPosix, logging]),
+    program(
+        "peyk", in: "Client",
+        [
+            "PeykModel", "PeykSession", "PeykCRM", "PeykConsole", "PeykSQLite", "PeykTransport", "PeykReplica",
+            "PeykSync", arguments, logging,
+        ]),
+
+    // Server.
+    library("PeykServer", in: "Server", ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", crypto, logging]),
+    library(
+        "PeykStoreSQLite", in: "Server", ["PeykModel", "PeykMerge", "PeykServer", "PeykSQLite"]),
+    library(
+        "PeykNet", in: "Server",
+        [
+            "PeykModel", "PeykSession", "PeykWire", "PeykServer", "PeykTransport", nioCore, nioPosix, crypto, x509,
+            asn1,
+            logging,
+        ]),
+    program(
+        "peykd", in: "Server",
+        [
+            "PeykModel", "PeykCRM", "PeykConsole", "PeykServer", "PeykStoreSQLite", "PeykNet",
+            "PeykTransport", "PeykSQLite", "PeykMerge", arguments, logging,
+        ]),
+
+    // Tests.
+    library(
+        "SimulationKit", in: "Tests",
+        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica", "PeykServer", crypto]),
+    tests("PeykModelTests", ["PeykModel"]),
+    tests("PeykMergeTests", ["PeykModel", "PeykMerge"]),
+    tests("PeykSessionTests", ["PeykModel", "PeykSession"]),
+    tests("PeykWireTests", ["PeykModel", "PeykSession", "PeykWire"]),
+    tests("PeykSQLiteTests", ["PeykModel", "PeykSQLite"]),
+    tests("PeykCRMTests", ["PeykModel", "PeykCRM", "PeykConsole", "PeykSQLite"]),
+    tests(
+        "PeykTransportTests",
+        ["PeykModel", "PeykSession", "PeykWire", "PeykTransport", nioCore, nioPosix, nioSSL, crypto, x509, asn1]),
+    tests(
+        "PeykReplicaTests",
+        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica"]),
+    tests("PeykServerTests", ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykServer", crypto]),
+    tests("StoreContractTests", ["PeykModel", "PeykMerge", "PeykServer", "PeykStoreSQLite"]),
+    tests(
+        "ConvergenceTests",
+        ["PeykModel", "PeykSession", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimulationKit"]),
+    // The programs are dependencies so that they are built; the tests run them as processes.
+    tests("IntegrationTests", ["PeykModel", "PeykCRM", "peyk", "peykd", nioCore, nioPosix, nioSSL]),
+    tests(
+        "PeykNetTests",
+        [
+            "PeykModel", "PeykSession", "PeykTransport", "PeykReplica", "PeykSync", "PeykServer", "PeykNet", nioCore,
+            nioPosix, logging,
+        ]),
+    tests("TidyTests", []),
+    .executableTarget(
+        name: "PeykBenchmarks",
+        dependencies: [
+            "PeykModel", "PeykReplica", "PeykSync", "PeykServer", "PeykStoreSQLite", "PeykNet", "PeykTransport", sqlite,
+            logging,
+        ],
+        path: "Tests/PeykBenchmarks"),
+]
+
+/// `PEYK_TARGETS=PeykMergeTests,peyk` leaves out what these targets do not need, for a quick build of one part.
+func reachable(from names: [String], in targets: [Target]) -> [Target] {
+    let byName = Dictionary(uniqueKeysWithValues: targets.map { ($0.name, $0) })
+    var found: Set<String> = []
+    var open = names
+    while let name = open.popLast() {
+        guard let target = byName[name], found.insert(name).inserted else { continue }
+        for dependency in target.dependencies {
+            switch dependency {
+            case .byNameItem(let name, _), .targetItem(let name, _): open.append(name)
+            default: break
+            }
+        }
+    }
+    return targets.filter { found.contains($0.name) }
+}
+
+var chosen = targets
+if let only = Context.environment["PEYK_TARGETS"], !only.isEmpty {
+    chosen = reachable(from: only.split(separator: ",").map(String.init), in: targets)
+}
+for target in chosen where target.type != .system {
+    target.swiftSettings = (target.swiftSettings ?? []) + strict
+}
+
+let package = Package(
+    name: "peyk",
+    products: Context.environment["PEYK_TARGETS"] != nil
+        ? []
+        : [
+            .library(name: "PeykReplica", targets: ["PeykModel", "PeykReplica", "PeykSync"]),
+            .executable(name: "peyk", targets: ["peyk"]),
+            .executable(name: "peykd", targets: ["peykd"]),
+        ],
+    dependencies: dependencies,
+    targets: chosen
+)
