@@ -1,0 +1,344 @@
+/// Why a schema, or a change of one, is refused.
+public struct SchemaError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let place: String
+    public let problem: String
+    public init(place: String, problem: String) {
+        self.place = place
+        self.problem = problem
+    }
+    public var description: String { "\(place): \(problem)" }
+}
+
+extension Schema {
+    public static let tablesMax = 200
+    public static let fieldsMax = 500
+
+    /// The workspace's own tables as JSON; the ledger is not listed.
+    public var json: JSON {
+        ["version": .integer(version), "tables": .array(ownTables.map(\.json))]
+    }
+
+    public init(json: JSON) throws(SchemaError) {
+        guard let version = json["version"]?.integerValue, version >= 1 else {
+            throw SchemaError(place: "schema", problem: "needs a “version” of 1 or more")
+        }
+        guard let list = json["tables"]?.arrayValue, list.count <= Self.tablesMax else {
+            throw SchemaError(place: "schema", problem: "needs “tables”, at most \(Self.tablesMax)")
+        }
+        var tables: [Table] = []
+        for item in list { tables.append(try Table(json: item)) }
+        self.init(version: version, tables: tables)
+        try validate()
+    }
+
+    /// Everything that holds for each schema that is in use.
+    public func validate() throws(SchemaError) {
+        var names: Set<String> = []
+        for table in tables {
+            guard names.insert(table.name).inserted else {
+                throw SchemaError(place: table.name, problem: "the table is listed twice")
+            }
+            guard table.isLedger || Self.isName(table.name) else {
+                throw SchemaError(
+                    place: table.name,
+                    problem: "a name is a–z, 0–9 and _, starts with a letter, and not with peyk_ or sqlite_")
+            }
+            guard table.fields.count <= Self.fieldsMax else {
+                throw SchemaError(place: table.name, problem: "more than \(Self.fieldsMax) fields")
+            }
+            var fields: Set<String> = ["id"]
+            for field in table.fields {
+                let place = "\(table.name).\(field.name)"
+                guard fields.insert(field.name).inserted else {
+                    throw SchemaError(place: place, problem: "listed twice")
+                }
+                guard Self.isName(field.name) else { throw SchemaError(place: place, problem: "not a name") }
+                try validate(field, of: table, place: place)
+            }
+            try validateKind(table)
+        }
+    }
+
+    private static func isName(_ name: String) -> Bool {
+        guard let first = name.utf8.first, (0x61...0x7A).contains(first), name.utf8.count <= 60,
+            !name.hasPrefix("peyk_"), !name.hasPrefix("sqlite_")
+        else { return false }
+        return name.utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F }
+    }
+
+    private func validate(_ field: Field, of table: Table, place: String) throws(SchemaError) {
+        func require(_ holds: Bool, _ problem: String) throws(SchemaError) {
+            guard holds else { throw SchemaError(place: place, problem: problem) }
+        }
+        switch field.policy {
+        case .counter:
+            try require(field.type == .integer, "a counter is an integer")
+            try require(field.group == nil, "a counter stands alone")
+        case .set: try require(field.type == .set && field.group == nil, "the policy set needs the type set, alone")
+        case .text: try require(field.type == .text && field.group == nil, "the policy text needs the type text, alone")
+        case .rank:
+            try require(field.group == nil, "a rank stands alone")
+            switch field.type {
+            case .enumeration: break
+            case .reference(let target):
+                guard let rank = field.rank, let other = self.table(named: target) else {
+                    throw SchemaError(place: place, problem: "a rank by reference names its order and kind")
+                }
+                try require(
+                    other.fieldIndex(rank.order) != nil && other.fieldIndex(rank.kind) != nil,
+                    "\(target) lacks \(rank.order) or \(rank.kind)")
+            default: try require(false, "a rank is an enum or a reference")
+            }
+        default: break
+        }
+        if case .set = field.type {
+            try require(field.policy == .set || field.policy == .server, "a set needs the policy set")
+        }
+        if case .reference(let target) = field.type {
+            try require(tableIndex(target) != nil, "refers to \(target), which does not exist")
+        }
+        if case .money(let currency) = field.type {
+            let other = table.fieldIndex(currency).map { table.fields[$0] }
+            try require(other?.type == .text, "names the currency field \(currency), which is not a text of this table")
+            try require(field.group != nil && other?.group == field.group, "must share a group with \(currency)")
+        }
+        if let group = field.group {
+            let first = table.fields.first { $0.group == group }
+            try require(first?.policy == field.policy, "all fields of the group \(group) need one policy")
+            try require(
+                table.fieldIndex(group) == nil || table.fields.contains { $0.name == group && $0.group == group },
+                "the group \(group) has the name of a field outside it")
+        }
+        if case .failure(let error) = field.type.admit(field.defaultValue) {
+            throw SchemaError(place: place, problem: "its default \(error)")
+        }
+    }
+
+    private func validateKind(_ table: Table) throws(SchemaError) {
+        func reference(_ name: String, _ what: String) throws(SchemaError) -> Table {
+            guard let index = table.fieldIndex(name), case .reference(let target) = table.fields[index].type,
+                let other = self.table(named: target)
+            else { throw SchemaError(place: table.name, problem: "its \(what) \(name) is not a reference") }
+            return other
+        }
+        switch table.kind {
+        case .root(let audience, let lends):
+            for name in [audience.territory, audience.owner].compactMap({ $0 }) {
+                _ = try reference(name, "audience field")
+            }
+            if let lends {
+                guard case .root(_, nil) = try reference(lends, "lent record").kind else {
+                    throw SchemaError(
+                        place: table.name, problem: "lends \(lends), which is not a root that lends nothing")
+                }
+            }
+        case .child(let parents, _):
+            guard !parents.isEmpty else { throw SchemaError(place: table.name, problem: "a child needs parents") }
+            for name in parents {
+                switch try reference(name, "parent").kind {
+                case .root, .child: break
+                default: throw SchemaError(place: table.name, problem: "its parent \(name) is not a root or a child")
+                }
+            }
+        case .private(let owner): _ = try reference(owner, "owner")
+        case .reference, .ledger: break
+        }
+    }
+
+    /// Whether `next` may follow this schema by itself: it only adds, or retires (rule T2).
+    public func checkSuccessor(_ next: Schema) throws(SchemaError) {
+        try next.validate()
+        guard next.version == version + 1 else {
+            throw SchemaError(place: "schema", problem: "version must be \(version + 1), not \(next.version)")
+        }
+        for (index, table) in tables.enumerated() {
+            guard let later = next.table(at: index), later.name == table.name else {
+                throw SchemaError(place: table.name, problem: "a table is never removed, renamed or moved")
+            }
+            guard later.kind == table.kind, later.isAppendOnly == table.isAppendOnly else {
+                throw SchemaError(place: table.name, problem: "a table's kind never changes")
+            }
+            for (place, field) in table.fields.enumerated() {
+                guard place < later.fields.count else {
+                    throw SchemaError(
+                        place: "\(table.name).\(field.name)", problem: "a field is retired, never removed")
+                }
+                try field.checkSuccessor(later.fields[place], table: table.name)
+            }
+            for field in later.fields.dropFirst(table.fields.count) {
+                guard !field.isRequired else {
+                    throw SchemaError(
+                        place: "\(table.name).\(field.name)",
+                        problem: "a new field cannot be required: old rows have no value")
+                }
+                guard field.group == nil || !table.fields.contains(where: { $0.group == field.group }) else {
+                    throw SchemaError(place: "\(table.name).\(field.name)", problem: "a group never grows")
+                }
+                guard !field.isHard else {
+                    throw SchemaError(place: "\(table.name).\(field.name)", problem: "a new reference is soft")
+                }
+            }
+        }
+    }
+}
+
+extension Field {
+    func checkSuccessor(_ next: Field, table: String) throws(SchemaError) {
+        let place = "\(table).\(name)"
+        guard next.name == name else {
+            throw SchemaError(place: place, problem: "fields keep their names and order; new ones come last")
+        }
+        var sameType = next.type == type
+        if case .enumeration(let old) = type, case .enumeration(let new) = next.type {
+            sameType = new.starts(with: old)
+        }
+        guard sameType, next.policy == policy, next.group == group, next.isHard == isHard, next.rank == rank,
+            next.isRequired == isRequired, next.defaultValue == defaultValue
+        else {
+            throw SchemaError(
+                place: place, problem: "type, policy, group, reference and default never change: add a new field")
+        }
+        guard next.isRetired || !isRetired else {
+            throw SchemaError(place: place, problem: "a retired field stays retired")
+        }
+    }
+}
+
+extension Table {
+    public var json: JSON {
+        var members: [String: JSON] = ["name": .string(name), "fields": .array(fields.map(\.json))]
+        switch kind {
+        case .root(let audience, let lends):
+            members["kind"] = "root"
+            members["territory"] = audience.territory.map { .string($0) }
+            members["owner"] = audience.owner.map { .string($0) }
+            members["collaborators"] = audience.collaborators.map { .string($0) }
+            members["lends"] = lends.map { .string($0) }
+        case .child(let parents, let owner):
+            members["kind"] = "child"
+            members["parents"] = .array(parents.map { .string($0) })
+            members["owner"] = owner.map { .string($0) }
+        case .reference: members["kind"] = "reference"
+        case .private(let owner):
+            members["kind"] = "private"
+            members["owner"] = .string(owner)
+        case .ledger: members["kind"] = "ledger"
+        }
+        if !unique.isEmpty { members["unique"] = .array(unique.map { .array($0.map { .string($0) }) }) }
+        if isAppendOnly { members["append_only"] = true }
+        if !labels.isEmpty { members["labels"] = .object(labels.mapValues { .string($0) }) }
+        return .object(members)
+    }
+
+    init(json: JSON) throws(SchemaError) {
+        guard let name = json["name"]?.stringValue else {
+            throw SchemaError(place: "tables", problem: "a table needs a name")
+        }
+        func text(_ key: String) -> String? { json[key]?.stringValue }
+        let kind: TableKind
+        switch text("kind") {
+        case "root":
+            kind = .root(
+                AudienceFields(
+                    territory: text("territory"), owner: text("owner"), collaborators: text("collaborators")),
+                lends: text("lends"))
+        case "child":
+            kind = .child(parents: (json["parents"]?.arrayValue ?? []).compactMap(\.stringValue), owner: text("owner"))
+        case "reference": kind = .reference
+        case "private":
+            guard let owner = text("owner") else {
+                throw SchemaError(place: name, problem: "a private table names its owner")
+            }
+            kind = .private(owner: owner)
+        default: throw SchemaError(place: name, problem: "its kind is not root, child, reference or private")
+        }
+        guard let list = json["fields"]?.arrayValue else { throw SchemaError(place: name, problem: "needs “fields”") }
+        var fields: [Field] = []
+        for item in list { fields.append(try Field(json: item, table: name)) }
+        self.init(
+            name, kind, fields: fields,
+            unique: (json["unique"]?.arrayValue ?? []).map { ($0.arrayValue ?? []).compactMap(\.stringValue) },
+            appendOnly: json["append_only"]?.boolValue ?? false, labels: Field.labels(json))
+    }
+}
+
+extension Field {
+    public var json: JSON {
+        var members: [String: JSON] = [
+            "name": .string(name), "type": .string(type.name), "policy": .string(policy.rawValue),
+        ]
+        switch type {
+        case .money(let currency): members["currency"] = .string(currency)
+        case .enumeration(let words): members["values"] = .array(words.map { .string($0) })
+        case .reference(let table): members["table"] = .string(table)
+        default: break
+        }
+        members["group"] = group.map { .string($0) }
+        if isRequired { members["required"] = true }
+        if isHard { members["hard"] = true }
+        if let rank { members["rank"] = ["order": .string(rank.order), "kind": .string(rank.kind)] }
+        if !defaultValue.isNull { members["default"] = JSON(defaultValue) }
+        if isRetired { members["retired"] = true }
+        if !labels.isEmpty { members["labels"] = .object(labels.mapValues { .string($0) }) }
+        return .object(members)
+    }
+
+    static func labels(_ json: JSON) -> [String: String] {
+        (json["labels"]?.objectValue ?? [:]).compactMapValues(\.stringValue)
+    }
+
+    init(json: JSON, table: String) throws(SchemaError) {
+        guard let name = json["name"]?.stringValue else {
+            throw SchemaError(place: table, problem: "a field needs a name")
+        }
+        let place = "\(table).\(name)"
+        let type: FieldType
+        switch json["type"]?.stringValue {
+        case "integer": type = .integer
+        case "double": type = .double
+        case "text": type = .text
+        case "blob": type = .blob
+        case "bool": type = .bool
+        case "date": type = .date
+        case "instant": type = .instant
+        case "set": type = .set
+        case "money":
+            guard let currency = json["currency"]?.stringValue else {
+                throw SchemaError(place: place, problem: "money names its currency field")
+            }
+            type = .money(currency: currency)
+        case "enum":
+            let words = (json["values"]?.arrayValue ?? []).compactMap(\.stringValue)
+            guard !words.isEmpty, Set(words).count == words.count else {
+                throw SchemaError(place: place, problem: "an enum needs different values")
+            }
+            type = .enumeration(words)
+        case "reference":
+            guard let target = json["table"]?.stringValue else {
+                throw SchemaError(place: place, problem: "a reference names its table")
+            }
+            type = .reference(table: target)
+        default: throw SchemaError(place: place, problem: "unknown type")
+        }
+        guard let policy = Policy(rawValue: json["policy"]?.stringValue ?? "lww") else {
+            throw SchemaError(place: place, problem: "unknown policy")
+        }
+        var rank: Rank?
+        if let members = json["rank"], let order = members["order"]?.stringValue,
+            let kind = members["kind"]?.stringValue
+        {
+            rank = Rank(order: order, kind: kind)
+        }
+        var defaultValue = Value.null
+        if let member = json["default"] {
+            guard let value = member.value, case .success(let admitted) = type.admit(value) else {
+                throw SchemaError(place: place, problem: "its default is not of its type")
+            }
+            defaultValue = admitted
+        }
+        self.init(
+            name, type, policy, group: json["group"]?.stringValue, required: json["required"]?.boolValue ?? false,
+            hard: json["hard"]?.boolValue ?? false, rank: rank, default: defaultValue,
+            retired: json["retired"]?.boolValue ?? false, labels: Self.labels(json))
+    }
+}

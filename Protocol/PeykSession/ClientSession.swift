@@ -1,0 +1,367 @@
+public import PeykModel
+
+/// The client's half of a session: decides what to send and what the replica must do, and does neither.
+///
+/// Feed it one event at a time and carry out the returned directives in order, before the next event. Each
+/// directive that names an event is answered by calling that event; what it returns goes to the end of the line.
+/// It holds no socket, no clock and no task, so a run is a pure function of its events.
+public struct ClientSession: Equatable, Sendable {
+    /// What the caller wants of the session.
+    public enum Purpose: Hashable, Sendable {
+        /// Until both sides have what the other had at the start, and then no longer (P26).
+        case sync
+        /// Stay, push local changes and take the server's as they come.
+        case watch
+        /// Answer one request and leave.
+        case ask(ClientMessage)
+    }
+
+    /// What the shell must do next.
+    public enum Directive: Hashable, Sendable {
+        /// Sign and prepare an ``Enrol``, then call ``prepared(_:)``.
+        case prepareEnrol(Challenge)
+        /// Seal, gather and sign a ``Hello``, then call ``prepared(_:)-hello``.
+        case prepareHello(Challenge)
+        /// Keep the certificate, then call ``enrolmentStored()``.
+        case store(Enrolled)
+        /// One replica transaction, then call ``adopted(cursor:isBackfilling:)``.
+        case adopt(Welcome)
+        /// Read sealed commits above `after`, at most `bytes` of them, then call ``loaded(_:hasMore:)``.
+        case load(after: Sequence64, bytes: Int)
+        /// Mark commits as durable on the server.
+        case record(Acknowledge)
+        /// One replica transaction, then call ``stored(page:)``.
+        case storePage(Page)
+        /// One replica transaction, then call ``applied(cursor:isBackfilling:fetch:)``.
+        case apply(Batch)
+        /// One replica transaction, then call ``recordsStored()``.
+        case storeRecords(Records)
+        /// The answer to an ``Purpose/ask(_:)``.
+        case deliver(ServerMessage)
+        case send(ClientMessage)
+        /// The session is done: flush and close. The nonce offered by the server is in use if `nonceStored`.
+        case finish
+        case fail(SessionError)
+    }
+
+    enum State: Equatable, Sendable {
+        /// To: `enrolling` or `greeting` when the challenge comes.
+        case connecting
+        /// To: `greeting` when the server enrolled us.
+        case enrolling(Challenge)
+        /// To: `open` when the server says welcome and the replica has adopted it.
+        case greeting
+        case adopting(Welcome)
+        /// To: `closed` when done, or on any violation.
+        case open(Open)
+        case closed
+    }
+
+    /// Where an open session stands.
+    struct Open: Equatable, Sendable {
+        var cursor: Position
+        /// Reach this position before a `sync` may end.
+        var target: Position
+        var isBackfilling: Bool
+        /// The seq up to which commits were handed to the connection, and acknowledged.
+        var sent: Sequence64
+        var acknowledged: Sequence64
+        var isLoading = false
+        var hasMore = true
+        var credit: Int64
+        /// Bytes stored since the last credit that we gave.
+        var consumed: Int64 = 0
+        var toldApplied: Position
+        var fetching: Set<RecordKey> = []
+        var applying = 0
+        var lastExpected: Sequence64 = 0
+        var expectations = 0
+        var isAsking: Bool
+    }
+
+    let purpose: Purpose
+    let workspace: String
+    let mustEnrol: Bool
+    var state = State.connecting
+    var isPinging = false
+
+    /// - Parameters:
+    ///   - workspace: the name in the invite or of the joined replica.
+    ///   - mustEnrol: redeem an invite first.
+    public init(purpose: Purpose, workspace: String, mustEnrol: Bool = false) {
+        self.purpose = purpose
+        self.workspace = workspace
+        self.mustEnrol = mustEnrol
+    }
+
+    public var isOpen: Bool { if case .open = state { true } else { false } }
+    public var isClosed: Bool { state == .closed }
+
+    /// What the session is doing, for messages.
+    public var activity: String {
+        switch state {
+        case .connecting: "connecting"
+        case .enrolling: "enrolling"
+        case .greeting, .adopting: "greeting"
+        case .open(let open) where open.isBackfilling: "loading records"
+        case .open: "syncing"
+        case .closed: "closed"
+        }
+    }
+
+    // MARK: Events from the connection
+
+    /// A message of `bytes` bytes on the wire arrived.
+    public mutating func received(_ message: ServerMessage, bytes: Int) -> [Directive] {
+        isPinging = false
+        switch (state, message) {
+        case (.closed, _): return []
+        case (_, .refuse(let refusal)), (_, .bye(let refusal)): return fail(.refused(refusal))
+        case (.connecting, .challenge(let challenge)): return challenged(challenge)
+        case (.enrolling, .enrolled(let enrolled)): return [.store(enrolled)]
+        case (.greeting, .welcome(let welcome)):
+            state = .adopting(welcome)
+            return [.adopt(welcome)]
+        case (.open(var open), _):
+            open.consumed += Int64(bytes)
+            return receivedOpen(message, &open)
+        default: return unexpected(message)
+        }
+    }
+
+    private mutating func challenged(_ challenge: Challenge) -> [Directive] {
+        guard challenge.versions.contains(SessionLimits.version) else {
+            return fail(.version(ours: SessionLimits.version, theirs: challenge.versions))
+        }
+        guard challenge.workspace == workspace else {
+            return fail(.workspace(expected: workspace, found: challenge.workspace))
+        }
+        if mustEnrol {
+            state = .enrolling(challenge)
+            return [.prepareEnrol(challenge)]
+        }
+        state = .greeting
+        return [.prepareHello(challenge)]
+    }
+
+    private mutating func receivedOpen(_ message: ServerMessage, _ open: inout Open) -> [Directive] {
+        switch message {
+        case .acknowledge(let acknowledge): return acknowledged(acknowledge, &open)
+        case .batch(let batch):
+            guard batch.from <= batch.to else { return unexpected(message) }
+            open.applying += 1
+            state = .open(open)
+            return [.apply(batch)]
+        case .page(let page):
+            guard open.isBackfilling else { return unexpected(message) }
+            guard page.rowCount <= SessionLimits.pageRows else {
+                return fail(.limit(what: "a page", value: Int64(page.rowCount), limit: Int64(SessionLimits.pageRows)))
+            }
+            open.applying += 1
+            state = .open(open)
+            return [.storePage(page)]
+        case .records(let records):
+            guard !open.fetching.isEmpty else { return unexpected(message) }
+            open.applying += 1
+            state = .open(open)
+            return [.storeRecords(records)]
+        case .digest, .history:
+            guard open.isAsking else { return unexpected(message) }
+            open.isAsking = false
+            return [.deliver(message)] + settle(&open)
+        case .ping(let token):
+            state = .open(open)
+            return [.send(.pong(token))]
+        case .pong:
+            state = .open(open)
+            return []
+        default: return unexpected(message)
+        }
+    }
+
+    private mutating func acknowledged(_ acknowledge: Acknowledge, _ open: inout Open) -> [Directive] {
+        for item in acknowledge.items {
+            guard item.seq <= open.sent else { return unexpected(.acknowledge(acknowledge)) }
+            open.acknowledged = max(open.acknowledged, item.seq)
+            open.target = max(open.target, item.position)
+        }
+        open.credit += max(0, acknowledge.credit)
+        var directives: [Directive] = acknowledge.items.isEmpty ? [] : [.record(acknowledge)]
+        if let expected = acknowledge.expect {
+            open.expectations = expected == open.lastExpected ? open.expectations + 1 : 1
+            open.lastExpected = expected
+            guard open.expectations <= 3 else { return directives + fail(.gap(expected: expected)) }
+            open.sent = max(0, expected - 1)
+            open.acknowledged = max(0, expected - 1)
+            open.hasMore = true
+        }
+        directives += settle(&open)
+        return directives
+    }
+
+    // MARK: Events from the replica
+
+    public mutating func prepared(_ enrol: Enrol) -> [Directive] {
+        guard case .enrolling = state else { return [] }
+        return [.send(.enrol(enrol))]
+    }
+
+    /// The same challenge serves the hello that follows.
+    public mutating func enrolmentStored() -> [Directive] {
+        guard case .enrolling(let challenge) = state else { return [] }
+        state = .greeting
+        return [.prepareHello(challenge)]
+    }
+
+    public mutating func prepared(_ hello: Hello) -> [Directive] {
+        guard state == .greeting else { return [] }
+        return [.send(.hello(hello))]
+    }
+
+    /// The replica stands at `cursor`; `isBackfilling` where pages will follow.
+    ///
+    /// - Parameter fetch: records to read whole in any case (rule K7, `verify --repair`).
+    public mutating func adopted(
+        cursor: Position, isBackfilling: Bool, fetch: [RecordKey] = []
+    ) -> [Directive] {
+        guard case .adopting(let welcome) = state else { return [] }
+        var isAsking = false
+        var directives: [Directive] = []
+        if case .ask(let request) = purpose {
+            isAsking = true
+            directives.append(.send(request))
+        }
+        var open = Open(
+            cursor: cursor, target: welcome.head, isBackfilling: isBackfilling, sent: welcome.lastMerged,
+            acknowledged: welcome.lastMerged, credit: welcome.credit, toldApplied: cursor, isAsking: isAsking)
+        if case .ask = purpose { open.hasMore = false }
+        directives += Self.fetch(fetch, &open)
+        return directives + settle(&open)
+    }
+
+    /// Commits above the last that was sent, in seq order without gaps.
+    public mutating func loaded(_ commits: [SealedCommit], hasMore: Bool) -> [Directive] {
+        guard case .open(var open) = state else { return [] }
+        open.isLoading = false
+        open.hasMore = hasMore
+        guard let last = commits.last else { return settle(&open) }
+        open.sent = max(open.sent, last.envelope.dot.seq)
+        open.credit -= commits.reduce(0) { $0 + Int64($1.sealed.count) + Self.envelopeBytes }
+        return [.send(.push(Push(commits: commits)))] + settle(&open)
+    }
+
+    static let envelopeBytes: Int64 = 128
+
+    public mutating func stored(page: Page) -> [Directive] {
+        guard case .open(var open) = state else { return [] }
+        open.applying -= 1
+        return settle(&open)
+    }
+
+    /// A batch was applied. `fetch` names records that must be read whole (rules K7, M4).
+    public mutating func applied(cursor: Position, isBackfilling: Bool, fetch: [RecordKey]) -> [Directive] {
+        guard case .open(var open) = state else { return [] }
+        open.applying -= 1
+        open.cursor = max(open.cursor, cursor)
+        open.isBackfilling = isBackfilling
+        let directives = Self.fetch(fetch, &open)
+        return directives + settle(&open)
+    }
+
+    private static func fetch(_ wanted: [RecordKey], _ open: inout Open) -> [Directive] {
+        let keys = wanted.filter { open.fetching.insert($0).inserted }.sorted()
+        var directives: [Directive] = []
+        for start in stride(from: 0, to: keys.count, by: SessionLimits.fetchKeys) {
+            let end = min(start + SessionLimits.fetchKeys, keys.count)
+            directives.append(.send(.fetch(Array(keys[start..<end]))))
+        }
+        return directives
+    }
+
+    public mutating func recordsStored(_ keys: [RecordKey]) -> [Directive] {
+        guard case .open(var open) = state else { return [] }
+        open.applying -= 1
+        open.fetching.subtract(keys)
+        return settle(&open)
+    }
+
+    /// The replica has new commits (only of interest to `watch`).
+    public mutating func localChange() -> [Directive] {
+        guard case .open(var open) = state else { return [] }
+        open.hasMore = true
+        return settle(&open)
+    }
+
+    // MARK: Events from the clock
+
+    /// The deadline of the present state passed without a message (``SessionLimits/greetingSeconds`` before the
+    /// session is open, ``SessionLimits/idleSeconds`` after).
+    public mutating func timedOut() -> [Directive] {
+        switch state {
+        case .closed: return []
+        case .open where !isPinging:
+            isPinging = true
+            return [.send(.ping(1))]
+        default: return fail(.timeout(state: activity))
+        }
+    }
+
+    public mutating func disconnected() -> [Directive] {
+        state == .closed ? [] : fail(.disconnected)
+    }
+
+    /// The user or the program wants to stop: end in good order.
+    public mutating func leave() -> [Directive] {
+        guard case .open(let open) = state else { return fail(.disconnected) }
+        return finish(open)
+    }
+
+    // MARK: Deciding
+
+    /// Everything that an open session always checks after an event.
+    private mutating func settle(_ open: inout Open) -> [Directive] {
+        var directives: [Directive] = []
+        if open.consumed >= SessionLimits.creditBytes / 4, open.applying == 0 {
+            directives.append(.send(.credit(bytes: open.consumed)))
+            open.consumed = 0
+            if open.cursor > open.toldApplied {
+                directives.append(.send(.applied(position: open.cursor)))
+                open.toldApplied = open.cursor
+            }
+        }
+        if open.hasMore, !open.isLoading, open.credit > 0 {
+            open.isLoading = true
+            directives.append(.load(after: open.sent, bytes: SessionLimits.pushBytes))
+        }
+        state = .open(open)
+        if isDone(open) { directives += finish(open) }
+        return directives
+    }
+
+    private func isDone(_ open: Open) -> Bool {
+        guard open.applying == 0, open.fetching.isEmpty, !open.isLoading else { return false }
+        switch purpose {
+        case .watch: return false
+        case .ask: return !open.isAsking
+        case .sync:
+            return !open.hasMore && open.sent == open.acknowledged && !open.isBackfilling
+                && open.cursor >= open.target
+        }
+    }
+
+    private mutating func finish(_ open: Open) -> [Directive] {
+        state = .closed
+        var directives: [Directive] = []
+        if open.cursor > open.toldApplied { directives.append(.send(.applied(position: open.cursor))) }
+        return directives + [.send(.bye(nonceStored: true)), .finish]
+    }
+
+    private mutating func unexpected(_ message: ServerMessage) -> [Directive] {
+        fail(.unexpected(message: message.name, state: activity))
+    }
+
+    private mutating func fail(_ error: SessionError) -> [Directive] {
+        state = .closed
+        return [.fail(error)]
+    }
+}

@@ -1,0 +1,38 @@
+public import PeykModel
+
+/// What a client sends (protocol.md §3).
+public enum ClientMessage: Hashable, Sendable {
+    case enrol(Enrol)
+    case hello(Hello)
+    case push(Push)
+    /// The server may send this many more bytes of batches and pages.
+    case credit(bytes: Int64)
+    /// Everything up to here is stored; what was kept for the author up to here may be dropped (rules A2, T1).
+    case applied(position: Position)
+    /// Whole records, where a delta did not fit or a digest differed (rules K7, M4).
+    case fetch([RecordKey])
+    case digest(DigestRequest)
+    case history(HistoryRequest)
+    case ping(Int64)
+    case pong(Int64)
+    /// Ends the session; confirms that the offered nonce is stored (rule T6).
+    case bye(nonceStored: Bool)
+}
+
+/// What a server sends.
+public enum ServerMessage: Hashable, Sendable {
+    case challenge(Challenge)
+    case enrolled(Enrolled)
+    case welcome(Welcome)
+    case refuse(Refusal)
+    case acknowledge(Acknowledge)
+    case batch(Batch)
+    case page(Page)
+    case records(Records)
+    case digest(DigestReply)
+    case history(HistoryReply)
+    case ping(Int64)
+    case pong(Int64)
+    /// The server ends the session in good order: shutdown, changed grants, an idle limit.
+    case bye(Refusal)
+}

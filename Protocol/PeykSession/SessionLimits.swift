@@ -1,0 +1,21 @@
+/// Limits that both sides keep. Each has a test at the limit.
+public enum SessionLimits {
+    public static let version = 1
+    /// A frame's body, checked before anything is allocated.
+    public static let frameBytes = 32 << 20
+    /// Before the session is welcome.
+    public static let greetingBytes = 64 << 10
+    /// One direction's credit at the start of a session.
+    public static let creditBytes: Int64 = 16 << 20
+    /// A batch or page closes at this size.
+    public static let batchBytes = 256 << 10
+    public static let batchEntries = 1_000
+    public static let pageRows = 2_000
+    public static let pageBytes = 4 << 20
+    public static let pushBytes = 256 << 10
+    public static let fetchKeys = 1_000
+    /// Seconds for each step before the session is open.
+    public static let greetingSeconds: Int64 = 10
+    /// Seconds without any frame from the peer before a ping, and after it before the session is given up.
+    public static let idleSeconds: Int64 = 30
+}
