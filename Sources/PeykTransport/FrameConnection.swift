@@ -1,0 +1,98 @@
+public import NIOCore
+import PeykSession
+
+/// What a connection tells its owner. All calls come on the connection's event loop and must not block.
+public protocol FrameReceiver: AnyObject, Sendable {
+    /// The connection is up (with TLS: the handshake is done); frames may be sent.
+    func opened(_ connection: FrameConnection)
+    /// A whole frame's body arrived.
+    func received(_ body: [UInt8], from connection: FrameConnection)
+    /// The peer reads again, or does not keep up with what was sent.
+    func writabilityChanged(_ isWritable: Bool, of connection: FrameConnection)
+    /// The peer broke a limit, and the connection is about to close: the last chance to tell it why.
+    func failing(_ error: TransportError, _ connection: FrameConnection)
+    /// The connection is over; nothing follows. Nil: the peer or we closed it in order.
+    func closed(_ error: TransportError?, _ connection: FrameConnection)
+}
+
+extension FrameReceiver {
+    public func failing(_ error: TransportError, _ connection: FrameConnection) {}
+}
+
+/// One connection that carries frames, over TLS or, on loopback, in the plain.
+///
+/// Usable from any thread. What it reads waits in the kernel's buffers while reading is paused, and a server's
+/// connection pauses by itself while its peer does not read, so a peer cannot fill our memory (P28).
+public final class FrameConnection: Sendable {
+    private let channel: any Channel
+    private let meter: FrameMeter
+
+    init(_ channel: any Channel, _ meter: FrameMeter) {
+        self.channel = channel
+        self.meter = meter
+    }
+
+    /// Where the receiver's calls come from; its state may be confined to it.
+    public var eventLoop: any EventLoop { channel.eventLoop }
+    public var isWritable: Bool { channel.isWritable }
+    public var counts: ByteCounts { meter.counts }
+
+    /// Rises while bytes move in either direction, parts of frames included: a peer on a slow line is not idle.
+    public var progress: Int { meter.progress }
+
+    /// The peer's address, for logs.
+    public var peer: String {
+        guard let address = channel.remoteAddress else { return "unknown" }
+        guard let ip = address.ipAddress, let port = address.port else { return "local" }
+        return address.protocol == .inet6 ? "[\(ip)]:\(port)" : "\(ip):\(port)"
+    }
+
+    /// The limit of frames that the peer sends: ``SessionLimits/greetingBytes`` at first on the server.
+    public var frameLimit: Int {
+        get { meter.limit }
+        set { meter.limit = newValue }
+    }
+
+    /// Puts a frame into the line; order is kept. What cannot be written any more ends in
+    /// ``FrameReceiver/closed(_:_:)``, not here.
+    public func enqueue(_ body: [UInt8]) {
+        meter.sent(4 + body.count)
+        channel.writeAndFlush(framed(body, channel.allocator)).whenSuccess { [meter] in meter.moved() }
+    }
+
+    /// Sends a frame and returns when it is with the kernel, so a slow peer holds up the caller.
+    /// - Throws: ``TransportError``
+    public func send(_ body: [UInt8]) async throws {
+        meter.sent(4 + body.count)
+        do {
+            try await channel.writeAndFlush(framed(body, channel.allocator)).get()
+        } catch {
+            throw TransportError(error)
+        }
+    }
+
+    /// Takes no more from the peer, or takes again. What was read already still comes.
+    public func setReading(_ isReading: Bool) {
+        channel.setOption(ChannelOptions.autoRead, value: isReading).whenComplete { [channel] _ in
+            if isReading { channel.read() }
+        }
+    }
+
+    /// Closes after everything in the line is written, or after `seconds` at the latest.
+    public func close(flushingFor seconds: Double = 5) {
+        let channel = channel
+        let deadline = channel.eventLoop.scheduleTask(in: .milliseconds(Int64(seconds * 1_000))) {
+            channel.close(promise: nil)
+        }
+        channel.writeAndFlush(ByteBuffer()).whenComplete { _ in channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in deadline.cancel() }
+    }
+
+    /// Closes at once.
+    public func abort() { channel.close(promise: nil) }
+
+    /// Runs `body` on the event loop after `seconds`, unless cancelled or the loop ends.
+    public func schedule(seconds: Double, _ body: @escaping @Sendable () -> Void) -> Scheduled<Void> {
+        channel.eventLoop.scheduleTask(in: .milliseconds(Int64(seconds * 1_000))) { body() }
+    }
+}
