@@ -1,0 +1,51 @@
+import PeykModel
+import PeykSQLite
+import Synchronization
+
+/// What one process remembers of the file between transactions, so that a small write costs little.
+///
+/// `@unchecked Sendable`: everything but `layout` is touched only inside `Database.read` and `Database.write`
+/// closures, which one serial queue runs; `layout` is guarded by its mutex.
+final class ReplicaState: @unchecked Sendable {
+    private let currentLayout: Mutex<Layout>
+    /// Facts that sealing needs; nil when they must be read again.
+    var sealing: SealFacts?
+    /// SQLite's data_version: changes when another connection has written. Nil before the first look.
+    private var dataVersion: Int64?
+    /// Another connection may have captured something since this one last sealed.
+    var mayHoldForeignWrites = true
+    /// The connection reports which of our tables it changes.
+    var isWatching = false
+    /// The limit of one commit (rule A5); tests set a lower one before they write.
+    var commitBytesMax = SealedCommit.bytesMax
+    /// Buffers of the last sealing, kept for the next.
+    var sheets: [SealSheet] = []
+
+    init(layout: Layout) { currentLayout = Mutex(layout) }
+
+    var layout: Layout {
+        get { currentLayout.withLock { $0 } }
+        set { currentLayout.withLock { $0 = newValue } }
+    }
+
+    /// Takes note of what other connections did. First step of every transaction.
+    func refresh(_ connection: Connection) throws {
+        let version = try connection.value("PRAGMA data_version")?.integerValue
+        guard version != dataVersion || dataVersion == nil else { return }
+        dataVersion = version
+        mayHoldForeignWrites = true
+        sealing = nil
+        let meta = Meta(connection: connection)
+        if try meta.integer(.schemaVersion) ?? 0 != layout.schema.version {
+            layout = Layout(schema: try meta.schema)
+            connection.forgetNumbered()
+        }
+    }
+
+    /// After anything but a plain local write: the facts are read again when they are needed. After a failed
+    /// transaction the schema and what other programs captured are looked at again as well.
+    func forget(afterFailure: Bool = false) {
+        sealing = nil
+        if afterFailure { dataVersion = nil }
+    }
+}

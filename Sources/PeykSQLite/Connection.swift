@@ -1,0 +1,194 @@
+import GRDBSQLite
+public import PeykModel
+
+/// The one connection of a ``Database``, lent to the closures of its transactions. Not Sendable on purpose:
+/// it must not leave the closure.
+public final class Connection {
+    let handle: OpaquePointer
+    private var cache: [String: Statement] = [:]
+    private var numbered: [Int: Statement] = [:]
+    private var watch: TableWatch?
+    /// Frames in the write-ahead log after the last commit of this connection.
+    var walFrames: Int32 = 0
+
+    /// Ad-hoc statements beyond this empty the cache; the ones in use live on with their users.
+    private static let statementsMax = 1_000
+
+    init(handle: OpaquePointer) {
+        self.handle = handle
+    }
+
+    /// Keeps ``walFrames`` up to date from now on.
+    func countFrames() {
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        sqlite3_wal_hook(
+            handle,
+            { context, _, _, frames in
+                guard let context else { return SQLITE_OK }
+                Unmanaged<Connection>.fromOpaque(context).takeUnretainedValue().walFrames = frames
+                return SQLITE_OK
+            }, context)
+    }
+
+    /// Must run before the handle closes.
+    func invalidate() {
+        sqlite3_wal_hook(handle, nil, nil)
+        sqlite3_update_hook(handle, nil, nil)
+        cache = [:]
+        numbered = [:]
+    }
+
+    static func error(_ handle: OpaquePointer, _ code: Int32, sql: String?) -> SQLiteError {
+        SQLiteError(
+            code: code, extendedCode: sqlite3_extended_errcode(handle),
+            message: sqlite3_errmsg(handle).map { String(cString: $0) } ?? "unknown error", sql: sql)
+    }
+
+    /// Prepared once per text and kept; reset before it is handed out.
+    public func statement(_ sql: String) throws -> Statement {
+        if let known = cache[sql] {
+            guard !known.isBusy else {
+                // In use further up the stack: a second one, so that the outer loop goes on undisturbed.
+                return try Statement(sql, on: handle, isPersistent: false)
+            }
+            return known
+        }
+        let made = try Statement(sql, on: handle, isPersistent: true)
+        if cache.count >= Self.statementsMax { cache = [:] }
+        cache[sql] = made
+        return made
+    }
+
+    /// Like ``statement(_:)``, found by a number instead of its text: for statements that every transaction runs.
+    /// The caller owns the numbers; ``forgetNumbered()`` when their texts change.
+    public func statement(_ number: Int, _ sql: () -> String) throws -> Statement {
+        if let known = numbered[number], !known.isBusy { return known }
+        let made = try Statement(sql(), on: handle, isPersistent: true)
+        numbered[number] = made
+        return made
+    }
+
+    public func forgetNumbered() { numbered = [:] }
+
+    /// One or more statements whose results nobody reads.
+    public func execute(_ sql: String) throws {
+        let code = sqlite3_exec(handle, sql, nil, nil, nil)
+        guard code == SQLITE_OK else { throw Self.error(handle, code, sql: sql) }
+    }
+
+    /// One statement, to its end.
+    public func run(_ sql: String, _ values: [Value] = []) throws {
+        let statement = try statement(sql)
+        try statement.bind(values)
+        try statement.run()
+    }
+
+    /// All rows; memory is O(result).
+    public func rows(_ sql: String, _ values: [Value] = []) throws -> [[Value]] {
+        let statement = try statement(sql)
+        try statement.bind(values)
+        defer { statement.reset() }
+        var rows: [[Value]] = []
+        while try statement.step() { rows.append(statement.row) }
+        return rows
+    }
+
+    /// The first column of the first row; nil where there is no row.
+    public func value(_ sql: String, _ values: [Value] = []) throws -> Value? {
+        let statement = try statement(sql)
+        try statement.bind(values)
+        defer { statement.reset() }
+        return try statement.step() ? statement.value(0) : nil
+    }
+
+    /// Runs `body` so that its changes stand or fall together, within the transaction.
+    public func savepoint<T>(_ body: () throws -> T) throws -> T {
+        try run("SAVEPOINT peyk")
+        do {
+            let result = try body()
+            try run("RELEASE peyk")
+            return result
+        } catch {
+            // A full disk may have ended the whole transaction already; then there is nothing to go back to.
+            if isInTransaction {
+                try run("ROLLBACK TO peyk")
+                try run("RELEASE peyk")
+            }
+            throw error
+        }
+    }
+
+    /// Rows changed by the last statement.
+    public var changes: Int { Int(sqlite3_changes(handle)) }
+    public var lastInsertRowID: Int64 { sqlite3_last_insert_rowid(handle) }
+    public var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
+
+    /// Whether a deferred foreign key does not hold now; COMMIT would fail.
+    public var hasForeignKeyViolations: Bool {
+        var now: Int32 = 0
+        var most: Int32 = 0
+        let code = sqlite3_db_status(handle, SQLITE_DBSTATUS_DEFERRED_FKS, &now, &most, 0)
+        return code == SQLITE_OK && now != 0
+    }
+
+    /// Replaces the stored text of a table whose rows stay as they are, where ALTER TABLE cannot: a CHECK.
+    /// The caller must be in a write transaction and sure of the text.
+    public func rewriteSchema(ofTable name: String, to sql: String) throws {
+        let version = try value("PRAGMA schema_version")?.integerValue ?? 0
+        try execute("PRAGMA writable_schema = ON")
+        do {
+            try run("UPDATE sqlite_schema SET sql = ?2 WHERE type = 'table' AND name = ?1", [.text(name), .text(sql)])
+            // All connections, this one too, read the schema again.
+            try execute("PRAGMA schema_version = \(version + 1)")
+        } catch {
+            try? execute("PRAGMA writable_schema = OFF")
+            throw error
+        }
+        try execute("PRAGMA writable_schema = OFF")
+    }
+
+    // MARK: Watching
+
+    /// From now on ``takeTouchedTables()`` names the tables with this prefix that this connection changed.
+    /// Costs some 20 ns for each changed row.
+    public func watchTables(prefix: String) {
+        let watch = TableWatch(prefix: prefix)
+        self.watch = watch
+        sqlite3_update_hook(
+            handle,
+            { context, _, _, table, _ in
+                guard let context, let table else { return }
+                Unmanaged<TableWatch>.fromOpaque(context).takeUnretainedValue().saw(table)
+            }, Unmanaged.passUnretained(watch).toOpaque())
+    }
+
+    /// The watched tables changed since the last call, without the prefix, in the order of their first change.
+    public func takeTouchedTables() -> [String] { watch?.take() ?? [] }
+}
+
+/// Remembers which tables the update hook named.
+private final class TableWatch {
+    private let prefix: [CChar]
+    /// SQLite's own copies of the names: the same pointer means the same table, as long as the schema stays.
+    private var known: [UnsafePointer<CChar>] = []
+    private var names: [String] = []
+
+    init(prefix: String) { self.prefix = prefix.utf8.map { CChar(bitPattern: $0) } }
+
+    func saw(_ table: UnsafePointer<CChar>) {
+        for pointer in known where pointer == table { return }
+        for (index, character) in prefix.enumerated() where table[index] != character { return }
+        known.append(table)
+        let name = String(cString: table + prefix.count)
+        if !names.contains(name) { names.append(name) }
+    }
+
+    func take() -> [String] {
+        guard !names.isEmpty else { return [] }
+        defer {
+            known.removeAll(keepingCapacity: true)
+            names.removeAll(keepingCapacity: true)
+        }
+        return names
+    }
+}
