@@ -1,0 +1,288 @@
+import PeykMerge
+import PeykModel
+import PeykSession
+
+/// Takes a group of commits into the log, inside one transaction. Nothing of it outlives the transaction, so no
+/// cache can be ahead of the store (rule A4).
+final class Committer {
+    let workspace: Workspace
+    let transaction: any StoreTransaction
+    let now: Int64
+    let identity: WorkspaceDocument
+    let epoch: Epoch
+    private(set) var clock: ClockDocument
+    private(set) var head: Position
+    private var chain: UUIDBits
+    private var sites: [SiteID: SiteDocument] = [:]
+    private var users: [RecordID: UserDocument] = [:]
+
+    init(_ workspace: Workspace, _ transaction: any StoreTransaction) throws {
+        self.workspace = workspace
+        self.transaction = transaction
+        now = workspace.environment.now()
+        identity = try transaction.workspaceDocument()
+        guard let epoch = identity.lineage.epoch else { throw StoreError.corrupt("a workspace without an epoch") }
+        self.epoch = epoch
+        clock = try transaction.clockDocument()
+        head = try transaction.head()
+        chain = try transaction.chain(at: head) ?? UUIDBits(high: 0, low: 0)
+    }
+
+    /// Writes what the group changed beside the log.
+    func finish() throws {
+        try transaction.set(clock)
+        for site in sites.values.sorted(by: { $0.site < $1.site }) { try transaction.set(site) }
+    }
+
+    /// The next stamp of the server's clock (rule C2).
+    func tick() -> HLC {
+        var hybrid = HybridClock(last: clock.last)
+        clock.last = hybrid.tick(milliseconds: now)
+        return clock.last
+    }
+
+    func nextServerDot() -> Dot {
+        clock.serverSeq += 1
+        return Dot(site: identity.serverSite, seq: clock.serverSeq)
+    }
+
+    // MARK: - Pushes
+
+    func take(_ push: PushRequest) throws -> PushResult {
+        let context = push.context
+        if let refusal = try workspace.standing(of: context, transaction), refusal.code != .scopeChanged {
+            return .refuse(refusal)
+        }
+        guard var site = try site(context.site), let user = try user(context.user) else {
+            return .refuse(.deviceRevoked)
+        }
+        if site.offered == context.nonce { site.nonce = site.offered }
+        site.noteSent(context.sent, in: context.epoch)
+        var items: [Acknowledge.Item] = []
+        var expect: Sequence64?
+        for commit in push.commits {
+            guard commit.envelope.dot.site == context.site, commit.envelope.dot.seq > 0 else {
+                return .refuse(
+                    Refusal(.protocolBroken, "A commit of another site was pushed. Nothing of it was taken."))
+            }
+            if commit.envelope.dot.seq <= site.lastSeq {
+                guard let item = try knownDot(commit) else {
+                    site.mustRenew = true
+                    sites[site.site] = site
+                    return .refuse(
+                        Refusal(
+                            .overtaken,
+                            "This replica was restored from an older image. Nothing was lost; the next sync gives it a "
+                                + "new identity."))
+                }
+                items.append(item)
+                continue
+            }
+            guard commit.envelope.dot.seq == site.lastSeq + 1 else {
+                expect = site.lastSeq + 1
+                break
+            }
+            items.append(try take(commit, &site, user, context))
+            // What the device had declared as unsent at hello (rule T4).
+            site.pending = max(0, site.pending - 1)
+            // A receipt for a commit is a reason to believe in what it had seen.
+            site.lastContact = now
+        }
+        sites[site.site] = site
+        return .acknowledge(Acknowledge(items: items, credit: 0, expect: expect))
+    }
+
+    private func site(_ id: SiteID) throws -> SiteDocument? {
+        if let site = sites[id] { return site }
+        return try transaction.document(SiteDocument.self, id.description)
+    }
+
+    private func user(_ id: RecordID) throws -> UserDocument? {
+        if let user = users[id] { return user }
+        let user = try transaction.document(UserDocument.self, id.description)
+        users[id] = user
+        return user
+    }
+
+    /// The former answer to a dot that is taken; nil where another commit has it (P18).
+    private func knownDot(_ commit: SealedCommit) throws -> Acknowledge.Item? {
+        let dot = commit.envelope.dot
+        if let moved = try transaction.document(DotDocument.self, DotDocument.key(dot)) {
+            return item(commit, at: moved.position, .known)
+        }
+        guard let position = try transaction.position(of: commit.id) else { return nil }
+        guard let entry = try transaction.entry(at: position) else { return item(commit, at: position, .merged) }
+        guard entry.dot == dot else { return nil }
+        return item(commit, at: position, entry.answer.verdict)
+    }
+
+    private func item(_ commit: SealedCommit, at position: Position, _ verdict: Answer.Verdict) -> Acknowledge.Item {
+        Acknowledge.Item(
+            seq: commit.envelope.dot.seq, commit: commit.id, position: position,
+            receipt: workspace.keys.receipt(
+                commit: commit.id, dot: commit.envelope.dot, epoch: identity.lineage.epoch(of: position) ?? epoch,
+                position: position, verdict: verdict))
+    }
+
+    // MARK: - One commit
+
+    private func take(
+        _ commit: SealedCommit, _ site: inout SiteDocument, _ user: UserDocument, _ context: SessionContext
+    ) throws -> Acknowledge.Item {
+        let dot = commit.envelope.dot
+        let sent = commit.envelope.stamp
+        let stamp = accepted(sent, after: site.lastStamp)
+        var result: Merged
+        var kind = LogEntry.Kind.commit
+        if let first = try transaction.position(of: commit.id) {
+            kind = .known
+            result = Merged(answer: try knownAnswer(first))
+            try transaction.set(DotDocument(dot: dot, position: head + 1))
+        } else if try !claimsHold(commit, site, user) {
+            result = Merged(refused: .falseClaim)
+        } else {
+            result = merged(commit, stamp, user)
+        }
+        if stamp != sent, kind == .commit { result.answer.restamped = stamp }
+        try append(
+            kind, dot: dot, commit: commit.id, stamp: stamp, user: user.id, clock: commit.envelope.clock, result)
+        site.lastSeq = dot.seq
+        site.lastID = commit.id
+        site.lastStamp = stamp
+        if kind == .commit, let epoch = commit.envelope.clock.lineage.epoch,
+            !result.answer.notices.contains(where: { $0.code == .falseClaim })
+        {
+            site.lastAnchor = SiteDocument.Sent(epoch: epoch, position: commit.envelope.clock.anchor)
+        }
+        if !result.answer.notices.isEmpty || result.answer.restamped != nil {
+            try transaction.set(
+                AnswerDocument(
+                    site: site.site, commit: commit.id, seq: dot.seq, position: head, answer: result.answer))
+        }
+        return item(commit, at: head, result.answer.verdict)
+    }
+
+    /// Rule C3: a stamp of the future becomes the next tick; none is at or below the site's last.
+    private func accepted(_ stamp: HLC, after last: HLC) -> HLC {
+        var stamp = stamp
+        if stamp.milliseconds > now + Self.futureMax { stamp = tick() }
+        stamp = max(stamp, last.successor)
+        clock.last = max(clock.last, stamp)
+        return stamp
+    }
+
+    /// Milliseconds that a stamp may be ahead of the server (rule C3).
+    static let futureMax: Int64 = 60_000
+
+    /// The answer to a known id repeats its first answer (rule A2).
+    private func knownAnswer(_ position: Position) throws -> Answer {
+        let first = try transaction.entry(at: position)?.answer
+        return Answer(verdict: .known, notices: first?.notices ?? [])
+    }
+
+    /// Rule C6: what a vector clock says to have seen must have been sent, and must be its author's own otherwise.
+    private func claimsHold(_ commit: SealedCommit, _ site: SiteDocument, _ user: UserDocument) throws -> Bool {
+        let claim = commit.envelope.clock
+        guard let epoch = claim.lineage.epoch else { return claim.anchor == 0 }
+        guard claim.anchor >= 0, claim.anchor <= site.sent(in: epoch) else { return false }
+        if let last = site.lastAnchor, last.epoch == epoch, claim.anchor < last.position { return false }
+        for dot in claim.dots where dot.site != site.site {
+            let other = try transaction.document(SiteDocument.self, dot.site.description)
+            guard other?.user == user.id else { return false }
+        }
+        guard claim.seq(of: site.site) <= commit.envelope.dot.seq else { return false }
+        for former in claim.former {
+            guard let position = try transaction.position(of: former) else { continue }
+            let entry = try transaction.entry(at: position)
+            guard entry == nil || entry?.user == user.id else { return false }
+        }
+        return true
+    }
+
+    /// Rule A4: a commit that fails is undone alone, parked and answered.
+    private func merged(_ commit: SealedCommit, _ stamp: HLC, _ user: UserDocument) -> Merged {
+        let body: CommitBody
+        do {
+            body = try CommitBody(decoding: commit.sealed)
+        } catch {
+            return Merged(refused: .invalid, detail: error.description)
+        }
+        guard body.id == commit.id else { return Merged(refused: .invalid, detail: "the id is not the envelope's") }
+        guard body.schemaVersion <= transaction.schema.version else { return Merged(refused: .schemaVersion) }
+        let dot = commit.envelope.dot
+        // The author's own earlier commits are always seen (rule C5).
+        let clock = VectorClock(
+            lineage: commit.envelope.clock.lineage, anchor: commit.envelope.clock.anchor,
+            dots: commit.envelope.clock.dots + [Dot(site: dot.site, seq: dot.seq - 1)],
+            former: commit.envelope.clock.former)
+        do {
+            return try merge(body, dot: dot, stamp: stamp, clock: clock, author: .user(user))
+        } catch let refusal as WholeRefusal {
+            return Merged(answer: Answer(verdict: .refused, notices: refusal.notices))
+        } catch {
+            workspace.environment.warn("commit \(commit.id) (\(dot)) failed and was parked: \(error)")
+            return Merged(refused: .failed)
+        }
+    }
+
+    func merge(
+        _ body: CommitBody, dot: Dot, stamp: HLC, clock: VectorClock, author: CommitMerge.Author
+    ) throws -> Merged {
+        let writer = Writer(position: head + 1, epoch: epoch, dot: dot, stamp: stamp, commit: body.id)
+        return try transaction.savepoint {
+            let merge = CommitMerge(
+                transaction, body: body, writer: writer, clock: clock, author: author, lineage: identity.lineage,
+                backupHorizon: self.clock.backupHorizon, now: now)
+            return try merge.run()
+        }
+    }
+
+    // MARK: - The log
+
+    func append(
+        _ kind: LogEntry.Kind, dot: Dot, commit: CommitID, stamp: HLC, user: RecordID?, clock: VectorClock,
+        _ merged: Merged
+    ) throws {
+        let position = head + 1
+        let next = WorkspaceKeys.chain(chain, epoch: epoch, position: position, commit: commit, dot: dot)
+        try transaction.append(
+            LogEntry(
+                position: position, kind: kind, dot: dot, commit: commit, stamp: stamp, user: user, clock: clock,
+                effects: merged.effects, answer: merged.answer, time: now, chain: next))
+        head = position
+        chain = next
+    }
+}
+
+/// What a commit became.
+struct Merged {
+    var effects: [LogEffect] = []
+    var answer: Answer
+
+    init(effects: [LogEffect] = [], answer: Answer) {
+        self.effects = effects
+        self.answer = answer
+    }
+
+    /// Nothing of it was taken.
+    init(refused code: NoticeCode, detail: String = "") {
+        answer = Answer(verdict: .refused, notices: [Answer.Notice(change: -1, code: code, detail: detail)])
+    }
+}
+
+/// One refusal refused the whole commit (rule M6); what it had written is undone.
+struct WholeRefusal: Error {
+    var notices: [Answer.Notice]
+}
+
+extension StoreReader {
+    /// The log's entry at `position`; nil where the log does not have it.
+    func entry(at position: Position) throws -> LogEntry? {
+        var found: LogEntry?
+        try log(after: position - 1, upTo: position) { entry in
+            if entry.position == position { found = entry }
+            return false
+        }
+        return found
+    }
+}

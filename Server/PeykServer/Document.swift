@@ -1,0 +1,108 @@
+public import PeykModel
+
+/// A small document of the store: JSON, so that IT can read it with `sqlite3`.
+public protocol Document: Hashable, Sendable {
+    static var collection: String { get }
+    /// Its key in the collection.
+    var key: String { get }
+    var json: JSON { get }
+    /// Nil where the JSON is not such a document.
+    init?(json: JSON)
+}
+
+extension StoreReader {
+    /// - Throws: ``StoreError/corrupt(_:)`` where what is stored cannot be read.
+    public func document<Kind: Document>(_ kind: Kind.Type, _ key: String) throws -> Kind? {
+        guard let bytes = try document(Kind.collection, key) else { return nil }
+        return try Self.read(bytes, "\(Kind.collection)/\(key)")
+    }
+
+    public func documents<Kind: Document>(_ kind: Kind.Type, prefix: String = "") throws -> [Kind] {
+        try documents(Kind.collection, prefix: prefix).map { try Self.read($0.value, "\(Kind.collection)/\($0.key)") }
+    }
+
+    private static func read<Kind: Document>(_ bytes: [UInt8], _ name: String) throws -> Kind {
+        guard let json = try? JSON(parsing: bytes), let document = Kind(json: json) else {
+            throw StoreError.corrupt("the document \(name)")
+        }
+        return document
+    }
+}
+
+extension StoreTransaction {
+    public func set(_ document: some Document) throws {
+        try setDocument(type(of: document).collection, document.key, Array(document.json.text.utf8))
+    }
+
+    public func remove(_ document: some Document) throws {
+        try setDocument(type(of: document).collection, document.key, nil)
+    }
+}
+
+extension [UInt8] {
+    var hex: String {
+        let digits = Array("0123456789abcdef".utf8)
+        var out: [UInt8] = []
+        out.reserveCapacity(count * 2)
+        for byte in self {
+            out.append(digits[Int(byte >> 4)])
+            out.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    init?(hex: String) {
+        let digits = Array(hex.utf8)
+        guard digits.count % 2 == 0 else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else {
+                return nil
+            }
+            bytes.append(byte)
+        }
+        self = bytes
+    }
+
+    /// Base64 for URLs, without padding (RFC 4648 §5).
+    var base64URL: String {
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+        var out: [UInt8] = []
+        for start in stride(from: 0, to: count, by: 3) {
+            let part = self[start..<Swift.min(start + 3, count)]
+            var bits = part.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - part.count))
+            var digits: [UInt8] = []
+            for _ in 0..<4 {
+                digits.insert(alphabet[bits & 63], at: 0)
+                bits >>= 6
+            }
+            out += digits.prefix(part.count + 1)
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+}
+
+extension Int64 {
+    /// 16 digits, so that the order of texts is the order of numbers that are not negative.
+    var sortable: String {
+        let hex = String(UInt64(bitPattern: self), radix: 16)
+        return String(repeating: "0", count: Swift.max(0, 16 - hex.count)) + hex
+    }
+}
+
+extension Lineage {
+    var json: JSON {
+        .array(eras.map { ["epoch": .string($0.epoch.description), "after": .integer($0.after)] })
+    }
+
+    init?(json: JSON?) {
+        guard let items = json?.arrayValue else { return nil }
+        var eras: [Era] = []
+        for item in items {
+            guard let epoch = item["epoch"]?.stringValue.flatMap({ Epoch($0) }), let after = item["after"]?.integerValue
+            else { return nil }
+            eras.append(Era(epoch: epoch, after: after))
+        }
+        self.init(eras)
+    }
+}

@@ -1,0 +1,262 @@
+import PeykModel
+import PeykSession
+
+/// One hello, inside one transaction (rules I2, I3, I5, I6, S1).
+struct Greeting {
+    let workspace: Workspace
+    let transaction: any StoreTransaction
+    let hello: Hello
+    let certificate: WorkspaceKeys.Certificate
+    /// Unix milliseconds of the challenge that hello answers.
+    let challengedAt: Int64
+    let now: Int64
+    let head: Position
+    let identity: WorkspaceDocument
+    let clock: ClockDocument
+    let user: UserDocument
+
+    init(
+        workspace: Workspace, transaction: any StoreTransaction, hello: Hello, certificate: WorkspaceKeys.Certificate,
+        challengedAt: Int64
+    ) throws {
+        self.workspace = workspace
+        self.transaction = transaction
+        self.hello = hello
+        self.certificate = certificate
+        self.challengedAt = challengedAt
+        now = workspace.environment.now()
+        head = try transaction.head()
+        identity = try transaction.workspaceDocument()
+        clock = try transaction.clockDocument()
+        guard let user = try transaction.document(UserDocument.self, certificate.user.description) else {
+            throw Refusal.userDisabled
+        }
+        self.user = user
+    }
+
+    mutating func admit() throws -> Admission {
+        guard !user.isDisabled else { throw Refusal.userDisabled }
+        let known = try knownSite()
+        try refuseOvertaken(known)
+        let common = try commonHistory()
+        let token = try provenToken()
+        var site: SiteDocument
+        let reason = newSiteReason(known, common)
+        if let known, reason == nil {
+            site = known
+            if hello.nonce == site.offered { site.nonce = site.offered }
+            site.offered = workspace.environment.random(16)
+        } else {
+            site = newSite(of: known)
+            if var known, reason != .copied {
+                known.replacedBy = site.site
+                try transaction.set(known)
+            }
+        }
+        site.helloNumber = max(site.helloNumber, hello.number)
+        site.helloAt = now
+        site.applied = reason == nil ? max(site.applied, min(hello.applied, head)) : min(hello.applied, head, common)
+        site.reached = isFresh ? 0 : min(hello.cursor, head, common)
+        site.lastContact = now
+        site.pending = hello.pending
+        site.schemaVersion = hello.schemaVersion
+        site.program = String(hello.program.prefix(100))
+        if let token { site.noteSent(token.position, in: token.epoch) }
+        try transaction.set(site)
+        return try admission(site, known, reason, common)
+    }
+
+    // MARK: - Who
+
+    /// The site that hello names; nil where it was enrolled in a history that is gone.
+    private func knownSite() throws -> SiteDocument? {
+        guard let site = try transaction.document(SiteDocument.self, hello.site.description) else {
+            let family = try transaction.documents(SiteDocument.self).filter { $0.family == certificate.family }
+            if family.contains(where: \.isRevoked) { throw Refusal.deviceRevoked }
+            return nil
+        }
+        guard site.user == certificate.user, site.family == certificate.family else {
+            throw Refusal(.authentication, "The certificate is not this replica's. Nothing was changed.")
+        }
+        if site.isRevoked { throw Refusal.deviceRevoked }
+        return site
+    }
+
+    /// A hello that is not above the last changes nothing (rule I2). A replica's numbers rise, so one that answers a
+    /// newer challenge than the last hello is not late: it is a copy's or a restored image's.
+    private func refuseOvertaken(_ site: SiteDocument?) throws {
+        guard let site, hello.number <= site.helloNumber, challengedAt <= site.helloAt else { return }
+        throw Refusal(.overtaken, "A later sync of this replica has overtaken this one. Nothing was changed.")
+    }
+
+    // MARK: - Which history
+
+    /// The end of the common part of the two histories; `Position.max` where they are one (rule I6).
+    private func commonHistory() throws -> Position {
+        guard !hello.lineage.eras.isEmpty else { return .max }
+        guard let common = hello.lineage.common(with: identity.lineage) else {
+            throw Refusal(
+                .foreign,
+                "This replica belongs to another server's history. Nothing was changed; check the server's address.")
+        }
+        guard common != .max else {
+            guard hello.cursor <= head else { throw Self.rolledBack }
+            return common
+        }
+        let unknown = hello.lineage.eras.map(\.epoch).filter { epoch in
+            !identity.lineage.eras.contains { $0.epoch == epoch } && !identity.superseded.contains(epoch)
+        }
+        guard unknown.isEmpty else {
+            let ours = identity.lineage.eras
+            if hello.lineage.eras.starts(with: ours) { throw Self.rolledBack }
+            throw Refusal(
+                .fork,
+                "This replica followed another history of the workspace than the server. Nothing was changed; your "
+                    + "administrator decides which one holds (peykd epoch supersede).")
+        }
+        return min(common, head)
+    }
+
+    /// What the replica proves to have been sent (rule I5).
+    private func provenToken() throws -> AnchorToken? {
+        guard !hello.anchorToken.isEmpty else { return nil }
+        guard let token = workspace.keys.anchorToken(hello.anchorToken) else {
+            throw Refusal(.foreign, "The replica's proof is not of this server. Nothing was changed.")
+        }
+        guard token.epoch == identity.lineage.epoch else { return token }
+        guard token.position <= head else { throw Self.rolledBack }
+        let zero = UUIDBits(high: 0, low: 0)
+        let chain = try transaction.chain(at: token.position)
+        guard chain == nil || chain == zero || chain == token.chain else { throw Self.rolledBack }
+        return token
+    }
+
+    private static let rolledBack = Refusal(
+        .rolledBack,
+        "The server is behind what it had sent: an old backup may be in place. Nothing was sent or changed; your "
+            + "administrator must run peykd restore --in-place.")
+
+    // MARK: - Which site
+
+    private func newSiteReason(_ site: SiteDocument?, _ common: Position) -> NewSiteReason? {
+        guard let site else { return .newEpoch }
+        if common != .max { return .newEpoch }
+        if hello.nonce != site.nonce, hello.nonce != site.offered { return .copied }
+        if hello.number <= site.helloNumber { return .copied }
+        if hello.lastSealed < site.lastSeq || site.mustRenew { return .restored }
+        // A replica that asks for everything anew says 0.
+        if hello.cursor < site.reached, !isFresh { return .restored }
+        if let kept = hello.lastKept, kept.seq == site.lastSeq, kept.id != site.lastID { return .restored }
+        return nil
+    }
+
+    private var isFresh: Bool { hello.cursor == 0 && hello.scope.buckets.isEmpty }
+
+    private func newSite(of known: SiteDocument?) -> SiteDocument {
+        let nonce = workspace.environment.random(16)
+        var site = SiteDocument(
+            site: workspace.environment.site(), user: user.id, deviceKey: certificate.deviceKey,
+            deviceName: known?.deviceName ?? "restored device", family: certificate.family, createdAt: now,
+            nonce: nonce)
+        site.offered = nonce
+        site.sent = known?.sent ?? []
+        return site
+    }
+
+    // MARK: - From where
+
+    private func admission(
+        _ site: SiteDocument, _ known: SiteDocument?, _ reason: NewSiteReason?, _ common: Position
+    ) throws -> Admission {
+        let grant = user.grant
+        let (entrance, backfill) = entrance(known, grant, common)
+        var kept = hello.scope.buckets.filter { grant.read.contains($0) }
+        if case .snapshot = entrance { kept = [] }
+        let schema = transaction.schema
+        guard let epoch = identity.lineage.epoch else { throw StoreError.corrupt("a workspace without an epoch") }
+        let welcome = Welcome(
+            site: site.site, newSiteReason: reason, entrance: entrance, lineage: identity.lineage, grant: grant,
+            user: user.id, userName: user.name, role: user.role, head: head, stamp: clock.last, serverTime: now,
+            lastMerged: site.lastSeq, openAnswers: try openAnswers(site.site),
+            schema: schema.version > hello.schemaVersion ? schema.json.text : nil, schemaVersion: schema.version,
+            nonce: site.offered, backupHorizon: clock.backupHorizon, credit: SessionLimits.creditBytes,
+            facts: try facts())
+        let context = SessionContext(
+            site: site.site, user: user.id, grant: grant, kept: kept, head: head, schemaVersion: schema.version,
+            number: workspace.beginSession(of: site.site), nonce: site.offered, epoch: epoch,
+            sent: site.sent(in: epoch))
+        return Admission(
+            welcome: welcome, context: context, cursor: min(hello.cursor, head), backfill: backfill,
+            credit: hello.credit)
+    }
+
+    private func entrance(_ known: SiteDocument?, _ grant: Grant, _ common: Position) -> (Entrance, BackfillMark?) {
+        let held = hello.scope.buckets
+        let added = grant.read.filter { !held.contains($0) }
+        let entrance: Entrance
+        if isFresh {
+            entrance = .snapshot(known == nil || known?.applied == 0 ? .first : .asked)
+        } else if hello.cursor > common {
+            entrance = .snapshot(.restored)
+        } else if hello.cursor < clock.logHorizon {
+            entrance = .snapshot(.horizon)
+        } else {
+            entrance = added.isEmpty ? .resume : .widen(added: added)
+        }
+        let target: HeldScope
+        switch entrance {
+        case .resume: return (entrance, nil)
+        case .widen: target = HeldScope(buckets: added, version: grant.version)
+        case .snapshot: target = HeldScope(buckets: grant.read, version: grant.version)
+        }
+        let whole = HeldScope(buckets: grant.read, version: grant.version)
+        if let mark = hello.backfill, common == .max, mark.scope == target || mark.scope == whole,
+            mark.firstPosition >= clock.logHorizon, mark.lastPosition <= head,
+            mark.table <= transaction.schema.tables.count
+        {
+            return (
+                entrance,
+                BackfillMark(
+                    scope: target, table: mark.table, last: mark.last, firstPosition: mark.firstPosition,
+                    lastPosition: mark.lastPosition)
+            )
+        }
+        return (entrance, BackfillMark(scope: target, table: 0, last: nil, firstPosition: 0, lastPosition: 0))
+    }
+
+    private func openAnswers(_ site: SiteID) throws -> [OpenAnswer] {
+        try transaction.documents(AnswerDocument.self, prefix: AnswerDocument.prefix(site)).map {
+            OpenAnswer(commit: $0.commit, seq: $0.seq, position: $0.position, answer: $0.answer)
+        }
+    }
+
+    /// Devices of users who share a bucket with this one (rule T4).
+    private func facts() throws -> [DeviceFact] {
+        let mine = user.grant.read.filter { $0 != .everyone }
+        let users = try transaction.documents(UserDocument.self).filter { other in
+            guard !other.isDisabled else { return false }
+            return other.id == user.id || mine.contains(.whole)
+                || other.grant.read.contains { $0 != .everyone && mine.contains($0) }
+        }
+        let byID = Dictionary(users.map { ($0.id, $0) }) { first, _ in first }
+        return try transaction.documents(SiteDocument.self).compactMap { site in
+            guard !site.isRevoked, site.replacedBy == nil, let owner = byID[site.user] else { return nil }
+            return DeviceFact(
+                site: site.site, user: owner.id, userName: owner.name, deviceName: site.deviceName,
+                lastContact: site.lastContact, pending: site.pending)
+        }
+    }
+}
+
+extension StoreReader {
+    /// The chain hash at `position`; zero before the first; nil where the log does not reach back.
+    func chain(at position: Position) throws -> UUIDBits? {
+        guard position > 0 else { return UUIDBits(high: 0, low: 0) }
+        var found: UUIDBits?
+        try log(after: position - 1, upTo: position) { entry in
+            if entry.position == position { found = entry.chain }
+            return false
+        }
+        return found
+    }
+}

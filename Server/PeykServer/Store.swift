@@ -1,0 +1,226 @@
+public import PeykMerge
+public import PeykModel
+
+/// Where a workspace is kept. Synchronous inside a transaction; one writer at a time.
+///
+/// Two implementations pass one contract suite: ``MemoryStore`` (the reference) and the SQLite store.
+public protocol Store: AnyObject, Sendable {
+    /// Runs `body` in one transaction that is durable when this returns, and undone whole when `body` throws.
+    func write<Result>(_ body: (any StoreTransaction) throws -> Result) throws -> Result
+    /// Runs `body` on one snapshot.
+    func read<Result>(_ body: (any StoreReader) throws -> Result) throws -> Result
+    /// Read-only SQL for reports, where the store speaks it: rows of values. Others throw ``StoreError/noSQL``.
+    func query(_ sql: String, _ values: [Value]) throws -> [[Value]]
+}
+
+public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
+    case noSQL
+    case corrupt(String)
+
+    public var description: String {
+        switch self {
+        case .noSQL: "This store answers no SQL."
+        case .corrupt(let what):
+            "The store holds something unreadable (\(what)). Nothing was changed; restore a backup."
+        }
+    }
+}
+
+/// A record as the server keeps it: alive, or a tombstone with its whole last row (rule T1).
+public struct StoredRecord: Hashable, Sendable {
+    public var state: RecordState
+    public var audience: Audience
+    /// The last position that wrote it.
+    public var position: Position
+    /// Who inserted it first; nil for the server itself.
+    public var insertedBy: RecordID?
+
+    public init(state: RecordState, audience: Audience, position: Position, insertedBy: RecordID?) {
+        self.state = state
+        self.audience = audience
+        self.position = position
+        self.insertedBy = insertedBy
+    }
+}
+
+/// A reference field of a living row.
+public struct Referrer: Hashable, Sendable {
+    public var key: RecordKey
+    public var field: Int
+    public init(key: RecordKey, field: Int) {
+        self.key = key
+        self.field = field
+    }
+}
+
+public protocol StoreReader {
+    var schema: Schema { get }
+    /// The last position; 0 in an empty log.
+    func head() throws -> Position
+
+    /// A record, alive or tombstone; nil if it was never there or its tombstone was collected.
+    func record(_ key: RecordKey) throws -> StoredRecord?
+    /// Living records of a table in id order after `after`, until `body` returns false. No copy of the whole table.
+    func records(of table: Int, after: RecordID?, _ body: (RecordID, StoredRecord) throws -> Bool) throws
+    /// How many records of a table live.
+    func count(of table: Int) throws -> Int64
+    /// Living rows whose reference field `field` of `table` holds `record`, in id order.
+    func referrers(table: Int, field: Int, to record: RecordID) throws -> [RecordID]
+    /// Living ledger entries of a record, in id order.
+    func ledgerEntries(of key: RecordKey) throws -> [RecordID]
+    /// Living records of `table` that a holder of one of `buckets` reads, in id order after `after`, until `body`
+    /// returns false: their rows, and the ids of their uncovered writers above `horizon` (rule B3). Pages and
+    /// digests come from here; a store that indexes audiences answers faster than the default, which reads all.
+    func scan(
+        table: Int, after: RecordID?, readableBy buckets: [Bucket], above horizon: Position,
+        _ body: (RecordID, Row, [CommitID]) throws -> Bool) throws
+    /// How many living records of `table` a holder of one of `buckets` reads.
+    func count(of table: Int, readableBy buckets: [Bucket]) throws -> Int64
+    /// Living rows of `table` that have these values in these fields (declared unique sets), in id order.
+    func records(of table: Int, matching fields: [Int], _ values: [Value]) throws -> [RecordID]
+
+    /// Outcomes after `after` up to `upTo`, in order, until `body` returns false.
+    func log(after: Position, upTo: Position, _ body: (LogEntry) throws -> Bool) throws
+    /// Positions whose outcome names the record, ascending.
+    func positions(of key: RecordKey) throws -> [Position]
+    /// Where a commit was first taken in (rule C1: by its id).
+    func position(of commit: CommitID) throws -> Position?
+
+    /// A small document (sites, users, invites, answers, keys): JSON or bytes, by collection and key.
+    func document(_ collection: String, _ key: String) throws -> [UInt8]?
+    /// Documents of a collection whose key starts with `prefix`, in key order.
+    func documents(_ collection: String, prefix: String) throws -> [(key: String, value: [UInt8])]
+}
+
+extension StoreReader {
+    public func scan(
+        table: Int, after: RecordID?, readableBy buckets: [Bucket], above horizon: Position,
+        _ body: (RecordID, Row, [CommitID]) throws -> Bool
+    ) throws {
+        let grant = Grant(read: buckets, write: [Bucket](), version: 0)
+        try records(of: table, after: after) { id, record in
+            guard grant.reads(record.audience) else { return true }
+            return try body(id, record.state.row, record.writers(above: horizon))
+        }
+    }
+
+    public func count(of table: Int, readableBy buckets: [Bucket]) throws -> Int64 {
+        var total: Int64 = 0
+        try scan(table: table, after: nil, readableBy: buckets, above: .max) { _, _, _ in
+            total += 1
+            return true
+        }
+        return total
+    }
+}
+
+extension StoredRecord {
+    /// Ids of the record's uncovered writers above the backup horizon, earliest first (rule B3).
+    public func writers(above horizon: Position) -> [CommitID] {
+        state.clock.record.filter { $0.position > horizon }.map(\.commit)
+    }
+}
+
+public protocol StoreTransaction: StoreReader {
+    /// Writes a record, alive or as a tombstone.
+    func put(_ record: StoredRecord, at key: RecordKey) throws
+    /// Forgets a tombstone (rule T1).
+    func drop(_ key: RecordKey) throws
+    /// Appends an outcome; its position must be head + 1.
+    func append(_ entry: LogEntry) throws
+    /// Changes the tables to this schema, which only adds (rule T2).
+    func adopt(_ schema: Schema) throws
+    func setDocument(_ collection: String, _ key: String, _ value: [UInt8]?) throws
+    /// Runs `body`; what it wrote is undone when it throws, the rest of the transaction stays (rule A4).
+    func savepoint<Result>(_ body: () throws -> Result) throws -> Result
+}
+
+/// One position: what a commit, or an act of the server, became.
+public struct LogEntry: Hashable, Sendable {
+    public enum Kind: UInt8, Hashable, Sendable {
+        case commit = 0
+        /// A known id under another dot: no effect (rule A1).
+        case known = 1
+        /// A user's grant changed; `user` says whose (rule S1).
+        case grant = 2
+        /// The schema changed (rule T2).
+        case schema = 3
+        /// The server's own writes: administration, imports by IT.
+        case server = 4
+    }
+
+    public var position: Position
+    public var kind: Kind
+    public var dot: Dot
+    public var commit: CommitID
+    /// As merged.
+    public var stamp: HLC
+    /// The author; nil for the server.
+    public var user: RecordID?
+    public var clock: VectorClock
+    public var effects: [LogEffect]
+    public var answer: Answer
+    /// Unix milliseconds of the server when it was merged.
+    public var time: Int64
+    /// Hash over the names of all positions up to this one (rule I5).
+    public var chain: UUIDBits
+
+    public init(
+        position: Position, kind: Kind, dot: Dot, commit: CommitID, stamp: HLC, user: RecordID?, clock: VectorClock,
+        effects: [LogEffect], answer: Answer, time: Int64, chain: UUIDBits = UUIDBits(high: 0, low: 0)
+    ) {
+        self.position = position
+        self.kind = kind
+        self.dot = dot
+        self.commit = commit
+        self.stamp = stamp
+        self.user = user
+        self.clock = clock
+        self.effects = effects
+        self.answer = answer
+        self.time = time
+        self.chain = chain
+    }
+}
+
+/// What one position did to one record, before any scope is applied.
+public struct LogEffect: Hashable, Sendable {
+    /// How the author's own view must be mended (rule M4).
+    public enum Correction: Hashable, Sendable {
+        case none
+        case delta([FieldValue])
+        case full
+        case delete
+    }
+
+    public var key: RecordKey
+    /// Old values of the fields that changed; empty where the record did not live before.
+    public var replaced: [FieldValue]
+    /// The row after; nil where the record does not live after.
+    public var after: Row?
+    /// Who could see it before; nil where it did not live before.
+    public var audienceBefore: Audience?
+    public var audienceAfter: Audience?
+    /// The record's parent changed, or its audience: sessions for which it stays get the full image (rule S3).
+    public var isMove: Bool
+    /// The commit's changes name this record.
+    public var isNamed: Bool
+    public var correction: Correction
+    /// Ids of the record's uncovered writers after (rule B3).
+    public var writers: [CommitID]
+
+    public init(
+        key: RecordKey, replaced: [FieldValue], after: Row?, audienceBefore: Audience?, audienceAfter: Audience?,
+        isMove: Bool, isNamed: Bool, correction: Correction, writers: [CommitID]
+    ) {
+        self.key = key
+        self.replaced = replaced
+        self.after = after
+        self.audienceBefore = audienceBefore
+        self.audienceAfter = audienceAfter
+        self.isMove = isMove
+        self.isNamed = isNamed
+        self.correction = correction
+        self.writers = writers
+    }
+}

@@ -1,0 +1,163 @@
+public import PeykModel
+public import PeykSession
+
+/// What one session wants taken in.
+public struct PushRequest: Sendable {
+    public var context: SessionContext
+    /// In seq order (rule I4).
+    public var commits: [SealedCommit]
+
+    public init(context: SessionContext, commits: [SealedCommit]) {
+        self.context = context
+        self.commits = commits
+    }
+}
+
+public enum PushResult: Hashable, Sendable {
+    /// Durable. Its credit is 0: the shell fills in what it gives.
+    case acknowledge(Acknowledge)
+    /// The session must end.
+    case refuse(Refusal)
+}
+
+/// What a commit of the server's own became.
+public struct ServerOutcome: Hashable, Sendable {
+    public var position: Position
+    public var answer: Answer
+}
+
+extension Workspace {
+    /// Takes in the pushes of a group in one transaction: durable when this returns (P16).
+    ///
+    /// - Returns: one result for each push, in order.
+    /// - Throws: errors of the store only; then nothing of the group was taken.
+    public func commit(_ pushes: [PushRequest]) throws -> [PushResult] {
+        try store.write { transaction in
+            let committer = try Committer(self, transaction)
+            let results = try pushes.map { try committer.take($0) }
+            try committer.finish()
+            return results
+        }
+    }
+
+    /// The server's own writes: imports by IT, users, territories, stages. Rights are not asked; all else holds.
+    ///
+    /// - Parameter user: who did it, for the log.
+    /// - Throws: errors of the store; refusals are in the answer.
+    @discardableResult
+    public func serverCommit(
+        _ changes: [Change], operations: [Operation] = [], user: RecordID? = nil
+    ) throws -> ServerOutcome {
+        try store.write { transaction in
+            let committer = try Committer(self, transaction)
+            let outcome = try committer.takeOwn(changes, operations, user: user)
+            try committer.finish()
+            return outcome
+        }
+    }
+
+    /// Makes or changes a user and her grant, which takes a position and ends her sessions (rule S1).
+    @discardableResult
+    public func setUser(_ id: RecordID, name: String, role: Role, territories: [String]) throws -> UserDocument {
+        try store.write { transaction in
+            let committer = try Committer(self, transaction)
+            let former = try transaction.document(UserDocument.self, id.description)
+            let territories = Set(territories).sorted()
+            if var former, former.role == role, former.territories == territories {
+                former.name = name
+                try transaction.set(former)
+                return former
+            }
+            let record = UserDocument.GrantRecord(
+                after: former == nil ? 0 : committer.head + 1, role: role, territories: territories,
+                version: (former?.present.version ?? 0) + 1)
+            var user = former ?? UserDocument(id: id, name: name, grants: [record])
+            user.name = name
+            if former != nil { user.append(record) }
+            try transaction.set(user)
+            try committer.note(.grant, user: id)
+            try committer.finish()
+            return user
+        }
+    }
+
+    /// Ends the user's access until it is given back; her devices are refused from now on.
+    public func setDisabled(_ id: RecordID, _ isDisabled: Bool) throws {
+        try store.write { transaction in
+            guard var user = try transaction.document(UserDocument.self, id.description) else { return }
+            user.isDisabled = isDisabled
+            try transaction.set(user)
+        }
+    }
+
+    /// Ends a device's access, with all sites of its family (rule I3).
+    ///
+    /// - Returns: the sites that were revoked; empty where the site is not known.
+    @discardableResult
+    public func revoke(_ id: SiteID) throws -> [SiteID] {
+        try store.write { transaction in
+            guard let site = try transaction.document(SiteDocument.self, id.description) else { return [] }
+            var revoked: [SiteID] = []
+            for var member in try transaction.documents(SiteDocument.self) where member.family == site.family {
+                member.isRevoked = true
+                try transaction.set(member)
+                revoked.append(member.site)
+            }
+            return revoked
+        }
+    }
+
+    /// A single-use invite (rule I1). The code is returned here and kept nowhere.
+    public func invite(user: RecordID, lifetimeSeconds: Int64) throws -> (code: String, expiresAt: Int64) {
+        let code = environment.random(16).base64URL
+        let now = environment.now()
+        let expiresAt = now + lifetimeSeconds * 1_000
+        try store.write { transaction in
+            guard try transaction.document(UserDocument.self, user.description) != nil else {
+                throw Refusal(.invite, "There is no such user. Nothing was changed.")
+            }
+            try transaction.set(
+                InviteDocument(
+                    codeHash: WorkspaceKeys.codeHash(code), user: user, createdAt: now, expiresAt: expiresAt))
+        }
+        return (code, expiresAt)
+    }
+
+    /// The next schema, which only adds (rule T2). Takes a position; sessions end and get it with their next welcome.
+    public func adopt(_ schema: Schema) throws {
+        try store.write { transaction in
+            try transaction.schema.checkSuccessor(schema)
+            let committer = try Committer(self, transaction)
+            try transaction.adopt(schema)
+            try committer.note(.schema, user: nil)
+            try committer.finish()
+        }
+    }
+}
+
+extension Committer {
+    func takeOwn(_ changes: [Change], _ operations: [Operation], user: RecordID?) throws -> ServerOutcome {
+        let body = CommitBody(
+            id: CommitID(bits: workspace.environment.bits()), schemaVersion: transaction.schema.version,
+            changes: changes, operations: operations)
+        let dot = nextServerDot()
+        let stamp = tick()
+        let clock = VectorClock(lineage: identity.lineage, anchor: head)
+        let merged: Merged
+        do {
+            merged = try merge(body, dot: dot, stamp: stamp, clock: clock, author: .server(user))
+        } catch let refusal as WholeRefusal {
+            merged = Merged(answer: Answer(verdict: .refused, notices: refusal.notices))
+        }
+        try append(.server, dot: dot, commit: body.id, stamp: stamp, user: user, clock: clock, merged)
+        return ServerOutcome(position: head, answer: merged.answer)
+    }
+
+    /// A position without effects.
+    func note(_ kind: LogEntry.Kind, user: RecordID?) throws {
+        let clock = VectorClock(lineage: identity.lineage, anchor: head)
+        try append(
+            kind, dot: nextServerDot(), commit: CommitID(bits: workspace.environment.bits()), stamp: tick(),
+            user: user, clock: clock, Merged(answer: Answer()))
+    }
+}

@@ -1,0 +1,151 @@
+import PeykMerge
+public import PeykModel
+public import PeykSession
+import PeykWire
+
+extension Workspace {
+    /// Rows after the mark, of the first table that has any, in id order (rule B1).
+    ///
+    /// Its position is the head of the snapshot that it was read from.
+    /// - Complexity: O(rows read), also of those outside the scope unless the store indexes audiences.
+    public func page(for context: SessionContext, after mark: BackfillMark) throws -> Page {
+        let page = try store.read { reader -> Page in
+            let schema = reader.schema
+            let position = try reader.head()
+            let horizon = try reader.clockDocument().backupHorizon
+            let buckets = mark.scope.buckets.filter { context.grant.read.contains($0) }
+            var table = max(0, mark.table)
+            var after = mark.last
+            while let definition = schema.table(at: table) {
+                var rows = 0
+                var builder = RowPageBuilder(columnCount: definition.fields.count)
+                var last: RecordID?
+                var isFull = false
+                try reader.scan(table: table, after: after, readableBy: buckets, above: horizon) { id, row, writers in
+                    guard rows < SessionLimits.pageRows, builder.estimatedBytes < SessionLimits.pageBytes / 2 else {
+                        isFull = true
+                        return false
+                    }
+                    builder.append(id, row, writers: writers)
+                    rows += 1
+                    last = id
+                    return true
+                }
+                let isLastTable = table == schema.tables.count - 1
+                if rows > 0 || isFull || isLastTable {
+                    return Page(
+                        table: table, rowCount: rows, payload: builder.finish(), position: position,
+                        last: isFull ? last : nil, endsTable: !isFull, endsBackfill: !isFull && isLastTable,
+                        remaining: try context.remaining(after: rows) {
+                            try schema.tables.indices.reduce(0) { try $0 + reader.count(of: $1, readableBy: buckets) }
+                        })
+                }
+                table += 1
+                after = nil
+            }
+            // A mark beyond the last table: the pages had all come.
+            return Page(
+                table: max(0, schema.tables.count - 1), rowCount: 0,
+                payload: RowPageBuilder(columnCount: schema.tables.last?.fields.count ?? 0).finish(),
+                position: position, last: nil, endsTable: true, endsBackfill: true, remaining: 0)
+        }
+        context.noteSent(page.position)
+        return page
+    }
+
+    /// The asked records as of the head; what the session does not see is gone from its scope, whatever it is.
+    public func records(_ keys: [RecordKey], for context: SessionContext) throws -> Records {
+        try store.read { reader in
+            let horizon = try reader.clockDocument().backupHorizon
+            let effects = try keys.prefix(SessionLimits.fetchKeys).map { key -> Effect in
+                guard let record = try reader.record(key), record.state.isAlive,
+                    context.grant.reads(record.audience)
+                else { return Effect(key: key, kind: .evict(.moved)) }
+                return Effect(key: key, kind: .full(record.state.row, writers: record.writers(above: horizon)))
+            }
+            return Records(position: try reader.head(), effects: effects)
+        }
+    }
+
+    /// Digests over the session's scope at the head (rule T5): of all tables, or of the records of one.
+    public func digest(_ request: DigestRequest, for context: SessionContext) throws -> DigestReply {
+        try store.read { reader in
+            let position = try reader.head()
+            var items: [DigestReply.Item] = []
+            guard let index = request.table else {
+                for (index, table) in reader.schema.tables.enumerated() {
+                    var item = DigestReply.Item(table: index, record: nil, count: 0, digest: 0)
+                    try reader.scan(table: index, after: nil, readableBy: context.grant.read, above: .max) {
+                        id, row, _ in
+                        item.count += 1
+                        item.digest &+= row.digest(table: table, record: id)
+                        return true
+                    }
+                    items.append(item)
+                }
+                return DigestReply(position: position, items: items, hasMore: false)
+            }
+            var hasMore = false
+            if let table = reader.schema.table(at: index) {
+                try reader.scan(table: index, after: request.after, readableBy: context.grant.read, above: .max) {
+                    id, row, _ in
+                    guard items.count < Self.digestsMax else {
+                        hasMore = true
+                        return false
+                    }
+                    items.append(
+                        DigestReply.Item(
+                            table: index, record: id, count: 1, digest: row.digest(table: table, record: id)))
+                    return true
+                }
+            }
+            return DigestReply(position: position, items: items, hasMore: hasMore)
+        }
+    }
+
+    /// Digests of single records in one reply.
+    static let digestsMax = 10_000
+
+    /// The reply to a question of an open session.
+    public func answer(_ message: ClientMessage, for context: SessionContext) throws -> ServerMessage {
+        switch message {
+        case .fetch(let keys): return .records(try records(keys, for: context))
+        case .digest(let request): return .digest(try digest(request, for: context))
+        case .history(let request): return .history(try history(request, for: context))
+        default: throw Refusal(.protocolBroken, "“\(message.name)” is not a question.")
+        }
+    }
+
+    /// Everything up to `position` is stored by the replica: answers up to there may go (rules A2, T1).
+    public func applied(_ position: Position, by context: SessionContext) throws {
+        try change(context) { site, transaction in
+            site.applied = max(site.applied, min(position, context.sent))
+            site.reached = max(site.reached, site.applied)
+            site.lastContact = environment.now()
+            for answer in try transaction.documents(
+                AnswerDocument.self, prefix: AnswerDocument.prefix(context.site)) where answer.position <= site.applied
+            {
+                try transaction.remove(answer)
+            }
+        }
+    }
+
+    /// The nonce that welcome offered is the one in use from now on (rule I2).
+    public func confirmNonce(of context: SessionContext) throws {
+        try change(context) { _, _ in }
+    }
+
+    /// Changes the site's document, unless a later session has it (rule I2).
+    private func change(
+        _ context: SessionContext, _ body: (inout SiteDocument, any StoreTransaction) throws -> Void
+    ) throws {
+        try store.write { transaction in
+            guard isCurrent(context), var site = try transaction.document(SiteDocument.self, context.site.description)
+            else { return }
+            if site.offered == context.nonce { site.nonce = site.offered }
+            site.noteSent(context.sent, in: context.epoch)
+            try body(&site, transaction)
+            try transaction.set(site)
+        }
+    }
+}
