@@ -1,0 +1,202 @@
+import Foundation
+public import PeykModel
+public import PeykReplica
+public import PeykSession
+public import PeykTransport
+
+/// Keeps one replica in step with its server.
+///
+/// One call at a time does its work; a second one, also of another process, waits for the first (rule K5). No call
+/// blocks a thread of Swift's pool: the replica's transactions run on a queue of their own. All errors are
+/// ``SyncFailure``; whatever happens, nothing that was written locally is lost.
+///
+/// ```swift
+/// let client = try SyncClient(replica: replica)
+/// let summary = try await client.sync()
+/// print(summary.pushed, summary.pulled)
+/// ```
+public final class SyncClient: Sendable {
+    public typealias Report = @Sendable (SyncProgress) -> Void
+
+    public let replica: Replica
+    private let identity: SyncIdentity
+    private let options: SyncOptions
+
+    /// - Parameter key: nil for the one in the replica's folder.
+    /// - Throws: ``SyncFailure`` where the key or the server's address is missing.
+    public convenience init(replica: Replica, key: DeviceKey? = nil, options: SyncOptions = SyncOptions()) throws {
+        do {
+            let key = try key ?? DeviceKey(contentsOf: Replica.deviceKeyPath(replica.home))
+            try self.init(replica, SyncIdentity(replica, key: key), options)
+        } catch {
+            throw SyncFailure(error)
+        }
+    }
+
+    private init(_ replica: Replica, _ identity: SyncIdentity, _ options: SyncOptions) throws {
+        self.replica = replica
+        self.identity = identity
+        self.options = options
+    }
+
+    // MARK: Joining
+
+    /// Redeems an invite: makes the device's key and the replica in `home`, and does the first sync.
+    ///
+    /// After a failure call it again with the same invite: the server gives the same device the same answer. Once
+    /// the replica exists, ``sync(report:)`` goes on where it stopped.
+    public static func join(
+        home: String, invite: InviteURL, deviceName: String, environment: ReplicaEnvironment = .system,
+        options: SyncOptions = SyncOptions(), report: Report? = nil
+    ) async throws -> (client: SyncClient, summary: SyncSummary) {
+        do {
+            guard !FileManager.default.fileExists(atPath: Replica.databasePath(home)) else {
+                throw ReplicaError.alreadyExists(path: home)
+            }
+            try FileManager.default.createDirectory(
+                atPath: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            let lock = try await SessionLock(
+                path: Replica.sessionLockPath(home), seconds: options.lockSeconds)
+            defer { withExtendedLifetime(lock) {} }
+            let key = try deviceKey(at: Replica.deviceKeyPath(home))
+            let enrolment = SyncIdentity.Enrolment(code: invite.code, deviceName: deviceName) { facts in
+                try Replica.create(at: home, facts: facts, environment: environment)
+            }
+            let identity = SyncIdentity(invite, key: key, enrolment: enrolment)
+            let outcome = try await SyncRun(identity, .sync, options, report: report).run()
+            let replica = try identity.replica
+            let client = try SyncClient(replica, SyncIdentity(replica, key: key), options)
+            return (client, outcome.summary)
+        } catch {
+            throw SyncFailure(error)
+        }
+    }
+
+    /// The key of an earlier attempt, or a new one.
+    private static func deviceKey(at path: String) throws -> DeviceKey {
+        do {
+            return try DeviceKey.create(at: path)
+        } catch DeviceKey.Failure.file(let failure) where failure.exists {
+            return try DeviceKey(contentsOf: path)
+        }
+    }
+
+    // MARK: Syncing
+
+    /// Two-way: ends when both sides have what the other had at the start (P26).
+    public func sync(report: Report? = nil) async throws -> SyncSummary {
+        try await locked { try await self.converge(report) }
+    }
+
+    /// Sessions until one ends well: a changed grant or schema ends a session in the middle, and the next brings it.
+    private func converge(_ report: Report?) async throws -> SyncSummary {
+        var total = SyncSummary()
+        for attempt in 1... {
+            do {
+                total.add(try await SyncRun(identity, .sync, options, report: report).run().summary)
+                break
+            } catch let failure as SyncFailure where failure.refusal == .scopeChanged && attempt < 4 {
+                continue
+            }
+        }
+        return total
+    }
+
+    /// What ``sync(report:)`` would do. Nothing is stored or sent.
+    public func plan() async throws -> SyncPlan {
+        try await locked {
+            guard let plan = try await SyncRun(self.identity, .plan, self.options).run().plan else {
+                throw SyncFailure(.protocolBroken, "The server ended the session before the plan was made. Try again.")
+            }
+            return plan
+        }
+    }
+
+    /// Reads these records whole from the server (`verify --repair`), and syncs.
+    public func fetch(_ keys: [RecordKey]) async throws -> SyncSummary {
+        try await locked { try await SyncRun(self.identity, .fetch(keys), self.options).run().summary }
+    }
+
+    // MARK: Asking
+
+    /// The server's digests at a position which the replica has reached exactly (rule T5).
+    public func digest(_ request: DigestRequest) async throws -> DigestReply {
+        try await locked {
+            for _ in 0..<5 {
+                if case .digest(let reply)? = try await self.ask(.digest(request)),
+                    try self.replica.status().anchor == reply.position
+                {
+                    return reply
+                }
+                _ = try await self.converge(nil)
+            }
+            throw SyncFailure(.busy, "Others write too much to compare now. Nothing was changed; try again later.")
+        }
+    }
+
+    /// The outcomes that a record had, as the server remembers them.
+    public func history(_ key: RecordKey) async throws -> HistoryReply {
+        try await locked {
+            guard case .history(let reply)? = try await self.ask(.history(HistoryRequest(key: key))) else {
+                throw SyncFailure(.protocolBroken, "The server gave no history. Nothing was changed; try again.")
+            }
+            return reply
+        }
+    }
+
+    private func ask(_ question: ClientMessage) async throws -> ServerMessage? {
+        try await SyncRun(identity, .ask(question), options).run().reply
+    }
+
+    // MARK: Staying
+
+    /// Stays connected: sends local changes as any program makes them, takes others' as they come, and connects
+    /// again with growing pauses where the connection breaks. Ends when the task is cancelled, without an error.
+    /// - Throws: ``SyncFailure`` where trying again cannot help: revoked, another server, a broken replica.
+    public func watch(_ report: @escaping @Sendable (WatchEvent) -> Void) async throws {
+        try await locked {
+            var pause = 1.0
+            while !Task.isCancelled {
+                let start = ContinuousClock.now
+                do {
+                    let run = SyncRun(
+                        self.identity, .watch, self.options, opened: { report(.connected) },
+                        report: { report(.progress($0)) })
+                    _ = try await run.run()
+                    pause = 1
+                } catch let failure as SyncFailure {
+                    if failure.kind == .cancelled || Task.isCancelled { return }
+                    guard failure.isPassing else { throw failure }
+                    if ContinuousClock.now - start > .seconds(60) { pause = 1 }
+                    if failure.refusal == .scopeChanged { pause = 0 }
+                    report(.waiting(seconds: pause, failure))
+                }
+                let jitter = Double.random(in: 0.8...1.2)
+                try? await ContinuousClock().sleep(for: .seconds(pause * jitter))
+                pause = min(60, max(1, pause * 2))
+            }
+        }
+    }
+
+    /// Runs `body` while this process holds the replica's session.
+    private func locked<Result: Sendable>(_ body: @Sendable () async throws -> Result) async throws -> Result {
+        do {
+            let lock = try await SessionLock(
+                path: Replica.sessionLockPath(replica.home), seconds: options.lockSeconds)
+            let result = try await body()
+            withExtendedLifetime(lock) {}
+            return result
+        } catch {
+            throw SyncFailure(error)
+        }
+    }
+}
+
+/// What happens while a client watches.
+public enum WatchEvent: Hashable, Sendable {
+    /// The session is open.
+    case connected
+    case progress(SyncProgress)
+    /// The connection is gone; the next attempt comes after about so many seconds.
+    case waiting(seconds: Double, SyncFailure)
+}

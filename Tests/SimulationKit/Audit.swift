@@ -1,0 +1,163 @@
+import PeykMerge
+public import PeykModel
+public import PeykServer
+
+/// Property P2, judged from outside: each accepted local write is in the state, causally superseded, in the ledger,
+/// or answered with a notice. Reads the server's log and rows; knows nothing of how merging is done.
+public struct Audit {
+    /// A commit as its author sealed it.
+    public struct Written: Sendable {
+        public var author: Int
+        public var commit: SealedCommit
+        public var body: CommitBody
+
+        public init(author: Int, commit: SealedCommit, body: CommitBody) {
+            self.author = author
+            self.commit = commit
+            self.body = body
+        }
+    }
+
+    private let schema: Schema
+    private let written: [CommitID: Written]
+    private let log: [LogEntry]
+    private let entryOf: [CommitID: LogEntry]
+    private let touching: [RecordKey: [LogEntry]]
+    private let ledger: [RecordKey: String]
+    private let row: (RecordKey) throws -> Row?
+
+    public init(_ reader: any StoreReader, written: [Written]) throws {
+        schema = reader.schema
+        self.written = Dictionary(written.map { ($0.commit.id, $0) }) { first, _ in first }
+        var log: [LogEntry] = []
+        try reader.log(after: 0, upTo: try reader.head()) { entry in
+            log.append(entry)
+            return true
+        }
+        self.log = log
+        entryOf = Dictionary(log.filter { $0.kind == .commit }.map { ($0.commit, $0) }) { first, _ in first }
+        var touching: [RecordKey: [LogEntry]] = [:]
+        for entry in log { for effect in entry.effects { touching[effect.key, default: []].append(entry) } }
+        self.touching = touching
+        var ledger: [RecordKey: String] = [:]
+        let ledgerTable = Schema.ledger
+        try reader.records(of: Schema.ledgerIndex, after: nil) { _, stored in
+            let row = stored.state.row
+            if let name = row.text(ledgerTable, "table_name"), let table = reader.schema.tableIndex(name),
+                let record = row.text(ledgerTable, "record_id").flatMap({ RecordID($0) })
+            {
+                let texts = ["cell", "kind", "winner", "losers"].map { row.text(ledgerTable, $0) ?? "" }
+                ledger[RecordKey(table: table, record: record), default: ""] += texts.joined(separator: " ") + "\n"
+            }
+            return true
+        }
+        self.ledger = ledger
+        row = { key in
+            guard let stored = try reader.record(key), stored.state.isAlive else { return nil }
+            return stored.state.row
+        }
+    }
+
+    /// One sentence for each write that vanished without a word; empty when P2 holds.
+    public func findings() throws -> [String] {
+        var findings: [String] = []
+        for write in written.values.sorted(by: { $0.commit.envelope.dot < $1.commit.envelope.dot }) {
+            let name = "commit \(write.commit.envelope.dot) of author \(write.author)"
+            guard let entry = entryOf[write.commit.id] else {
+                findings.append("\(name) never got a position")
+                continue
+            }
+            guard entry.answer.verdict == .merged else { continue }
+            for (index, change) in write.body.changes.enumerated() {
+                findings += try check(change, index: index, entry: entry).map { "\(name) at \(entry.position): \($0)" }
+            }
+        }
+        return findings
+    }
+
+    private func check(_ change: Change, index: Int, entry: LogEntry) throws -> [String] {
+        let key = RecordKey(table: change.table, record: change.record)
+        let notices = entry.answer.notices.filter { $0.change == index }
+        if notices.contains(where: { $0.cell == -1 }) { return [] }
+        guard let table = schema.table(at: change.table) else { return ["unknown table"] }
+        let present = try row(key)
+        let place = "\(table.name)/\(change.record)"
+        if change.kind == .delete {
+            if present == nil || isSuperseded(key, cell: nil, by: entry) || mentions(key, "delete", entry) { return [] }
+            return ["delete of \(place) is gone without a word"]
+        }
+        guard let present else {
+            let isDeletedKnowingly = isSuperseded(key, cell: nil, by: entry) || mentions(key, "", entry)
+            return isDeletedKnowingly ? [] : ["\(place) is gone without a word"]
+        }
+        var findings: [String] = []
+        for cellChange in change.cells where !notices.contains(where: { $0.cell == cellChange.cell }) {
+            guard let cell = table.cell(tag: cellChange.cell) else { continue }
+            if holds(cellChange.write, cell, present) { continue }
+            if isSuperseded(key, cell: cell, by: entry) || mentions(key, cell.name, entry) { continue }
+            if try isEmptied(cellChange.write, cell, table, present) { continue }
+            findings.append(
+                "\(place).\(cell.name) \(cellChange.write) is gone, now \(cell.fields.map { present[$0] })")
+        }
+        return findings
+    }
+
+    /// A soft reference is emptied by the server when what it names is gone (rule D3).
+    private func isEmptied(_ write: CellWrite, _ cell: Cell, _ table: Table, _ present: Row) throws -> Bool {
+        guard case .assign(let values) = write, let field = cell.fields.first, !table.fields[field].isHard,
+            case .reference(let name) = table.fields[field].type, let target = schema.tableIndex(name),
+            let record = values.first?.recordID
+        else { return false }
+        return try present[field].isNull && row(RecordKey(table: target, record: record)) == nil
+    }
+
+    /// Whether the written value is in the state, as its policy means it.
+    private func holds(_ write: CellWrite, _ cell: Cell, _ row: Row) -> Bool {
+        guard let first = cell.fields.first else { return true }
+        let now = row[first]
+        switch write {
+        case .assign(let values):
+            if cell.policy == .max, let value = values.first { return value <= now }
+            if cell.policy == .min, let value = values.first { return now.isNull == value.isNull && now <= value }
+            return values == cell.fields.map { row[$0] }
+        case .add: return true  // Sums are checked apart.
+        case .elements(let added, _):
+            let set = now.textValue.flatMap { ValueSet(json: $0) }?.elements ?? []
+            return added.allSatisfy { set.contains($0) }
+        case .text(let base, let new):
+            let old = Set((base ?? "").split(separator: "\n", omittingEmptySubsequences: false))
+            let lines = Set((now.textValue ?? "").split(separator: "\n", omittingEmptySubsequences: false))
+            let fresh = (new ?? "").split(separator: "\n", omittingEmptySubsequences: false).filter {
+                !old.contains($0)
+            }
+            return fresh.allSatisfy { lines.contains($0) }
+        }
+    }
+
+    /// Whether a later position whose author had seen this one wrote the cell, or deleted or made the record anew.
+    private func isSuperseded(_ key: RecordKey, cell: Cell?, by entry: LogEntry) -> Bool {
+        guard let table = schema.table(at: key.table) else { return false }
+        let author = Writer(
+            position: entry.position, epoch: entry.clock.lineage.epoch ?? Epoch(bits: UUIDBits(high: 0, low: 0)),
+            dot: entry.dot, stamp: entry.stamp, commit: entry.commit)
+        return (touching[key] ?? []).contains { later in
+            guard later.position > entry.position else { return false }
+            guard let body = written[later.commit]?.body else {
+                // The server's own act.
+                return later.kind != .commit
+            }
+            guard later.clock.covers(author) else { return false }
+            return body.changes.contains { change in
+                guard change.table == key.table, change.record == key.record else { return false }
+                guard let cell, change.kind == .update else { return true }
+                return change.cells.contains { table.cell(tag: $0.cell)?.name == cell.name }
+            }
+        }
+    }
+
+    private func mentions(_ key: RecordKey, _ word: String, _ entry: LogEntry) -> Bool {
+        (ledger[key] ?? "").split(separator: "\n").contains {
+            $0.contains(entry.commit.description) && (word.isEmpty || $0.contains(word))
+        }
+    }
+}

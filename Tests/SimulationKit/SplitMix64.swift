@@ -1,0 +1,27 @@
+/// A generator whose sequence never changes: one integer makes a run (Steele, Lea and Flood, 2014).
+public struct SplitMix64: Sendable {
+    private var state: UInt64
+
+    public init(seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// A number in 0..<`bound`; `bound` is above 0. Our own, since the standard library does not promise its draw.
+    public mutating func draw(_ bound: Int) -> Int { Int((next() >> 33) % UInt64(max(1, bound))) }
+
+    public mutating func chance(_ percent: Int) -> Bool { draw(100) < percent }
+
+    public mutating func pick<Element>(_ list: [Element]) -> Element? { list.isEmpty ? nil : list[draw(list.count)] }
+
+    public mutating func shuffled<Element>(_ list: [Element]) -> [Element] {
+        var list = list
+        for index in stride(from: list.count - 1, to: 0, by: -1) { list.swapAt(index, draw(index + 1)) }
+        return list
+    }
+}
