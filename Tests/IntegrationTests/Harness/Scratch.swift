@@ -1,0 +1,89 @@
+import Foundation
+
+/// Folders for one run of the tests, each under the system's temporary folder and gone when the test's world ends.
+enum Scratch {
+    static func folder(_ name: String) throws -> URL {
+        let url = FileManager.default.temporaryDirectory
+            .appendingPathComponent("peyk-\(name)-\(UUID().uuidString.prefix(8))", isDirectory: true)
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+        return url
+    }
+}
+
+/// The pseudo-random numbers of a run: one seed makes it (Steele, Lea and Flood, *SplitMix*, 2014).
+struct SplitMix64 {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// At least 0 and below `bound`, by our own rule, so that a seed means the same under every library.
+    mutating func draw(_ bound: Int) -> Int { bound <= 1 ? 0 : Int((next() >> 33) % UInt64(bound)) }
+    mutating func pick<Element>(_ list: [Element]) -> Element { list[draw(list.count)] }
+
+    mutating func shuffled<Element>(_ list: [Element]) -> [Element] {
+        var list = list
+        for index in stride(from: list.count - 1, to: 0, by: -1) { list.swapAt(index, draw(index + 1)) }
+        return list
+    }
+}
+
+/// JSON as it comes from `--format json`, read leniently by tests.
+enum JSON: Sendable, Equatable {
+    case null
+    case bool(Bool)
+    case number(Double)
+    case string(String)
+    case array([JSON])
+    case object([String: JSON])
+
+    init(parsing text: String) throws {
+        let any = try JSONSerialization.jsonObject(with: Data(text.utf8), options: [.fragmentsAllowed])
+        self.init(any)
+    }
+
+    private init(_ any: Any) {
+        switch any {
+        case let text as String: self = .string(text)
+        case let list as [Any]: self = .array(list.map { JSON($0) })
+        case let object as [String: Any]: self = .object(object.mapValues { JSON($0) })
+        case let number as NSNumber: self = .number(number.doubleValue)
+        case let flag as Bool: self = .bool(flag)
+        default: self = .null
+        }
+    }
+
+    subscript(key: String) -> JSON {
+        if case .object(let object) = self { object[key] ?? .null } else { .null }
+    }
+
+    var list: [JSON] { if case .array(let list) = self { list } else { [] } }
+    var text: String? { if case .string(let text) = self { text } else { nil } }
+
+    /// A number; true and false count as 1 and 0.
+    var number: Int? {
+        switch self {
+        case .number(let number): Int(exactly: number.rounded())
+        case .bool(let flag): flag ? 1 : 0
+        case .string(let text): Int(text)
+        default: nil
+        }
+    }
+
+    /// The list itself, or the first list within the object: `[…]` or `{"items": […]}`.
+    var rows: [JSON] {
+        switch self {
+        case .array(let list): list
+        case .object(let object):
+            object.sorted { $0.key < $1.key }.lazy.map(\.value).first { if case .array = $0 { true } else { false } }?
+                .list ?? []
+        default: []
+        }
+    }
+}
