@@ -24,7 +24,7 @@ extension Replica {
                 lastAcknowledged: try meta.integer(.lastAcknowledged) ?? 0,
                 lastKept: try Self.lastKept(connection, site), applied: try Self.applied(connection, meta),
                 scope: try meta.scope, schemaVersion: schema.version, pending: pending?.integerValue ?? 0,
-                backfill: try meta.backfill?.mark, wallTime: wallTime, witness: try Self.witness(connection, meta),
+                backfill: try meta.backfill?.mark, wallTime: wallTime,
                 program: program)
         }
     }
@@ -53,17 +53,23 @@ extension Replica {
         return min(cursor, anchor, common)
     }
 
-    /// Names of what was applied beyond the fork (rule I7.2), once a welcome has told of another history. Bounded
-    /// so that the greeting keeps its limit; the newest first, since these are the likeliest to be missing.
-    private static func witness(_ connection: Connection, _ meta: Meta) throws -> [Witness] {
-        var found: [Witness] = []
-        let lineage = try meta.lineage
-        let common = lineage.common(with: try meta.serverLineage) ?? 0
-        if common < .max {
+    /// Names of what was applied beyond the fork, and those kept of former epochs (rule I7.2), once a welcome has told
+    /// of another history: at most `limit` of them after the first `skipping`, in an order that stays.
+    ///
+    /// - Throws: ``ReplicaError``
+    public func names(skipping: Int, limit: Int) throws -> [Witness] {
+        try changing { connection in
+            let meta = Meta(connection: connection)
+            let former = try meta.formerWitness
+            var found = Array(former.dropFirst(skipping).prefix(limit))
+            let lineage = try meta.lineage
+            let common = lineage.common(with: try meta.serverLineage) ?? 0
+            guard common < .max, found.count < limit else { return found }
             let statement = try connection.statement(
-                "SELECT position, commit_id FROM peyk_log WHERE position > ?1 ORDER BY position DESC LIMIT ?2")
+                "SELECT position, commit_id FROM peyk_log WHERE position > ?1 ORDER BY position LIMIT ?2 OFFSET ?3")
             try statement.bind(1, int64: common)
-            try statement.bind(2, int64: Int64(witnessMax))
+            try statement.bind(2, int64: Int64(limit - found.count))
+            try statement.bind(3, int64: Int64(max(0, skipping - former.count)))
             defer { statement.reset() }
             while try statement.step() {
                 let position = statement.int64(0)
@@ -72,11 +78,9 @@ extension Replica {
                 }
                 found.append(Witness(epoch: epoch, position: position, commit: id))
             }
+            return found
         }
-        return found + (try meta.formerWitness.suffix(max(0, witnessMax - found.count)))
     }
-
-    private static let witnessMax = 1_000
 }
 
 extension Meta {

@@ -234,6 +234,9 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
             let keys = if case .fetch(let wanted) = purpose { wanted } else { [RecordKey]() }
             return session.adopted(
                 cursor: adoption.cursor, isBackfilling: adoption.isBackfilling, fetch: keys)
+        case .loadNames(let skipping, let limit):
+            let names = try replica.names(skipping: skipping, limit: limit)
+            return session.loaded(names: names, isLast: names.count < limit)
         case .load(let after, let bytes):
             let slice = try replica.outbox(after: after, bytesMax: bytes)
             return session.loaded(slice.commits, hasMore: slice.hasMore)
@@ -278,6 +281,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
     /// As a sync, but nothing is stored and nothing is confirmed.
     private func carryOutAsPlan(_ directive: ClientSession.Directive) throws -> [ClientSession.Directive] {
         switch directive {
+        case .loadNames: return session.loaded(names: [], isLast: true)
         case .load: return session.loaded([], hasMore: false)
         case .apply(let batch):
             planner?.add(batch)

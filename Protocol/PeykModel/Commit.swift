@@ -96,12 +96,18 @@ public struct Envelope: Hashable, Sendable {
     public var clock: VectorClock
     /// The server's proof of a former acceptance (rule A1); empty if none.
     public var receipt: [UInt8]
+    /// What a history that is gone had answered, where it refused something (rule I8): what its parking notices name
+    /// (the whole commit where it was refused whole) is offered again as void, takes no effect, and is answered so again.
+    public var formerAnswer: Answer?
 
-    public init(dot: Dot, stamp: HLC, clock: VectorClock, receipt: [UInt8] = []) {
+    public init(
+        dot: Dot, stamp: HLC, clock: VectorClock, receipt: [UInt8] = [], formerAnswer: Answer? = nil
+    ) {
         self.dot = dot
         self.stamp = stamp
         self.clock = clock
         self.receipt = receipt
+        self.formerAnswer = formerAnswer
     }
 }
 

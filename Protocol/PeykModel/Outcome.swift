@@ -114,11 +114,14 @@ public struct NoticeCode: RawRepresentable, Hashable, Sendable {
     public static let lost = Self(rawValue: "lost")
     public static let deleteLost = Self(rawValue: "delete-lost")
     public static let duplicate = Self(rawValue: "duplicate")
+    // Kept by the server until what it needs arrives (verdict ``Answer/Verdict/waiting``).
+    public static let waitsForRecord = Self(rawValue: "waits-for-record")
+    public static let waitsForSchema = Self(rawValue: "waits-for-schema")
 
     /// Whether the change (or cell) did not enter and is the author's to settle.
     public var parks: Bool {
         switch self {
-        case .handedOff, .lost, .deleteLost, .duplicate: false
+        case .handedOff, .lost, .deleteLost, .duplicate, .waitsForRecord, .waitsForSchema: false
         default: true
         }
     }
@@ -148,6 +151,8 @@ public struct NoticeCode: RawRepresentable, Hashable, Sendable {
         case .lost: "a concurrent write won; yours is in the ledger"
         case .deleteLost: "the record was changed meanwhile, so it was not deleted"
         case .duplicate: "another record has the same value in what should be unique"
+        case .waitsForRecord: "kept by the server; merged when the record that it needs comes back from its device"
+        case .waitsForSchema: "kept by the server; merged when the server has the schema that it was written under"
         default: rawValue
         }
     }

@@ -26,6 +26,9 @@ public struct ClientSession: Equatable, Sendable {
         case store(Enrolled)
         /// One replica transaction, then call ``adopted(cursor:isBackfilling:)``.
         case adopt(Welcome)
+        /// Read names in a stable order, without the first `skipping` of them and at most `limit`, then call
+        /// ``loaded(names:isLast:)`` (rule I7.2).
+        case loadNames(skipping: Int, limit: Int)
         /// Read sealed commits above `after`, at most `bytes` of them, then call ``loaded(_:hasMore:)``.
         case load(after: Sequence64, bytes: Int)
         /// Mark commits as durable on the server.
@@ -77,6 +80,9 @@ public struct ClientSession: Equatable, Sendable {
         var lastExpected: Sequence64 = 0
         var expectations = 0
         var isAsking: Bool
+        /// Names have to go out before any push (rule I7.2); how many went.
+        var owesNames = false
+        var named = 0
     }
 
     let purpose: Purpose
@@ -235,6 +241,7 @@ public struct ClientSession: Equatable, Sendable {
             cursor: cursor, target: welcome.head, isBackfilling: isBackfilling, sent: welcome.lastMerged,
             acknowledged: welcome.lastMerged, credit: welcome.credit, toldApplied: cursor, isAsking: isAsking)
         if case .ask = purpose { open.hasMore = false }
+        open.owesNames = welcome.wantsNames
         directives += Self.fetch(fetch, &open)
         return directives + settle(&open)
     }
@@ -251,6 +258,18 @@ public struct ClientSession: Equatable, Sendable {
     }
 
     static let envelopeBytes: Int64 = 128
+    static let nameBytes: Int64 = 48
+
+    /// At most ``SessionLimits/namesItems`` names, after those that were loaded before.
+    public mutating func loaded(names: [Witness], isLast: Bool) -> [Directive] {
+        guard case .open(var open) = state, open.owesNames else { return [] }
+        open.isLoading = false
+        open.named += names.count
+        open.credit -= Int64(names.count) * Self.nameBytes
+        let mustEnd = isLast || names.isEmpty || open.named >= SessionLimits.namesMax
+        open.owesNames = !mustEnd
+        return [.send(.names(Names(items: names, isLast: mustEnd)))] + settle(&open)
+    }
 
     public mutating func stored(page: Page) -> [Directive] {
         guard case .open(var open) = state else { return [] }
@@ -329,7 +348,13 @@ public struct ClientSession: Equatable, Sendable {
                 open.toldApplied = open.cursor
             }
         }
-        if open.hasMore, !open.isLoading, open.credit > 0 {
+        if open.owesNames {
+            if !open.isLoading, open.credit > 0 {
+                open.isLoading = true
+                let limit = min(SessionLimits.namesItems, SessionLimits.namesMax - open.named)
+                directives.append(.loadNames(skipping: open.named, limit: limit))
+            }
+        } else if open.hasMore, !open.isLoading, open.credit > 0 {
             open.isLoading = true
             directives.append(.load(after: open.sent, bytes: SessionLimits.pushBytes))
         }
@@ -339,7 +364,7 @@ public struct ClientSession: Equatable, Sendable {
     }
 
     private func isDone(_ open: Open) -> Bool {
-        guard open.applying == 0, open.fetching.isEmpty, !open.isLoading else { return false }
+        guard open.applying == 0, open.fetching.isEmpty, !open.isLoading, !open.owesNames else { return false }
         switch purpose {
         case .watch: return false
         case .ask: return !open.isAsking

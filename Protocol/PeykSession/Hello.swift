@@ -86,8 +86,9 @@ public struct Hello: Hashable, Sendable {
     /// Unix milliseconds on the device, uncorrected.
     public var wallTime: Int64
     public var credit: Int64
-    /// What it had applied beyond the fork, in former epochs (rule I7.2).
-    public var witness: [Witness]
+    /// Tokens of former batches back to the backup horizon, newest first, at most ``SessionLimits/formerTokens``; sent
+    /// only after a refusal `rolled-back`, so that the server finds the last common position (rule I5).
+    public var formerTokens: [[UInt8]]
     /// The client's program version, for IT.
     public var program: String
 
@@ -97,7 +98,7 @@ public struct Hello: Hashable, Sendable {
         nonce: [UInt8], lineage: Lineage, cursor: Position, anchorToken: [UInt8], lastSealed: Sequence64,
         lastAcknowledged: Sequence64, lastKept: KeptCommit?, applied: Position, scope: HeldScope, schemaVersion: Int64,
         pending: Int64, backfill: BackfillMark?, wallTime: Int64, credit: Int64 = SessionLimits.creditBytes,
-        witness: [Witness] = [], program: String
+        formerTokens: [[UInt8]] = [], program: String
     ) {
         self.version = version
         self.number = number
@@ -118,7 +119,7 @@ public struct Hello: Hashable, Sendable {
         self.backfill = backfill
         self.wallTime = wallTime
         self.credit = credit
-        self.witness = witness
+        self.formerTokens = formerTokens
         self.program = program
     }
 
@@ -155,6 +156,19 @@ public struct KeptCommit: Hashable, Sendable {
     }
 }
 
+/// What the replica had applied beyond the fork of its history and the server's, and the names of former epochs that it
+/// still keeps (rule I7.2). Sent right after a welcome that asks for names, before any push, in chunks of at most
+/// ``SessionLimits/namesItems``; the last chunk (which may be empty) says so.
+public struct Names: Hashable, Sendable {
+    public var items: [Witness]
+    public var isLast: Bool
+    public init(items: [Witness], isLast: Bool) {
+        self.items = items
+        self.isLast = isLast
+    }
+}
+
+/// Commit `commit` stood at `position` of `epoch`.
 public struct Witness: Hashable, Sendable {
     public var epoch: Epoch
     public var position: Position
@@ -175,11 +189,17 @@ public struct BackfillMark: Hashable, Sendable {
     /// The lowest and highest positions of the pages stored so far.
     public var firstPosition: Position
     public var lastPosition: Position
-    public init(scope: HeldScope, table: Int, last: RecordID?, firstPosition: Position, lastPosition: Position) {
+    /// The epoch of the welcome under which the pages came; nil is the last of the hello's lineage.
+    public var epoch: Epoch?
+    public init(
+        scope: HeldScope, table: Int, last: RecordID?, firstPosition: Position, lastPosition: Position,
+        epoch: Epoch? = nil
+    ) {
         self.scope = scope
         self.table = table
         self.last = last
         self.firstPosition = firstPosition
         self.lastPosition = lastPosition
+        self.epoch = epoch
     }
 }

@@ -4,6 +4,8 @@ public import PeykModel
 public enum ClientMessage: Hashable, Sendable {
     case enrol(Enrol)
     case hello(Hello)
+    /// What was seen of a history that the server does not have (rule I7.2).
+    case names(Names)
     case push(Push)
     /// The server may send this many more bytes of batches and pages.
     case credit(bytes: Int64)

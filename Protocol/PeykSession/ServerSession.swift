@@ -18,6 +18,9 @@ public struct ServerSession: Equatable, Sendable {
         case enrol(Enrol)
         /// Authenticate and decide, then call ``admitted(_:cursor:backfill:credit:)`` or ``refused(_:)``.
         case admit(Hello)
+        /// Store by commit, before any push of this session (rule I7.2), then call ``committed(_:)``. With `isLast` the
+        /// site has said all.
+        case recordNames([Witness], isLast: Bool, bytes: Int64)
         /// Take into the next group, then call ``committed(_:bytes:)``.
         case commit([SealedCommit], bytes: Int64)
         /// Then call ``read(batch:bytes:)``.
@@ -69,6 +72,9 @@ public struct ServerSession: Equatable, Sendable {
         /// The replica keeps rows as of `sent` while pages come, so the log goes on from there and not from the
         /// first page's position.
         var isWidening = false
+        /// No push is taken before the last of the names (rule I7.2).
+        var owesNames = false
+        var named = 0
     }
 
     var state = State.challenged
@@ -124,12 +130,10 @@ public struct ServerSession: Equatable, Sendable {
             first.append(.confirmNonce)
         }
         switch message {
+        case .names(let names): return first + received(names, bytes: bytes, &open)
         case .push(let push):
-            open.pushCredit -= Int64(bytes)
-            // One push may go over, since a client cannot know the exact size of the frame.
-            guard open.pushCredit >= -Int64(SessionLimits.frameBytes) else {
-                return close(Refusal(.limit, "More was pushed than the server gave credit for."))
-            }
+            guard !open.owesNames else { return unexpected(message) }
+            guard takesPush(of: bytes, &open) else { return overrun() }
             state = .open(open)
             return first + [.commit(push.commits, bytes: Int64(bytes))]
         case .credit(let more):
@@ -155,6 +159,28 @@ public struct ServerSession: Equatable, Sendable {
             return (nonceStored ? first : []) + [.close(nil)]
         case .enrol, .hello: return unexpected(message)
         }
+    }
+
+    private mutating func received(_ names: Names, bytes: Int, _ open: inout Open) -> [Directive] {
+        guard open.owesNames, names.items.count <= SessionLimits.namesItems else { return unexpected(.names(names)) }
+        open.named += names.items.count
+        guard open.named <= SessionLimits.namesMax else {
+            return close(Refusal(.limit, "More than \(SessionLimits.namesMax) names in one session."))
+        }
+        guard takesPush(of: bytes, &open) else { return overrun() }
+        open.owesNames = !names.isLast
+        state = .open(open)
+        return [.recordNames(names.items, isLast: names.isLast, bytes: Int64(bytes))]
+    }
+
+    /// One message may go over, since a client cannot know the exact size of the frame.
+    private func takesPush(of bytes: Int, _ open: inout Open) -> Bool {
+        open.pushCredit -= Int64(bytes)
+        return open.pushCredit >= -Int64(SessionLimits.frameBytes)
+    }
+
+    private mutating func overrun() -> [Directive] {
+        close(Refusal(.limit, "More was pushed than the server gave credit for."))
     }
 
     private mutating func question(_ message: ClientMessage, _ open: inout Open) -> [Directive] {
@@ -193,6 +219,7 @@ public struct ServerSession: Equatable, Sendable {
             phase: phase, sent: cursor, head: welcome.head, credit: max(0, min(credit, 1 << 40)),
             pushCredit: welcome.credit, seq: welcome.lastMerged)
         if case .widen = welcome.entrance { open.isWidening = true }
+        open.owesNames = welcome.wantsNames
         return [.send(.welcome(welcome))] + pump(&open)
     }
 

@@ -64,6 +64,7 @@ extension ClientMessage {
         switch self {
         case .enrol: "enrol"
         case .hello: "hello"
+        case .names: "names"
         case .push: "push"
         case .credit: "credit"
         case .applied: "applied"

@@ -14,6 +14,10 @@ public enum SessionLimits {
     public static let pageBytes = 4 << 20
     public static let pushBytes = 256 << 10
     public static let fetchKeys = 1_000
+    /// Names in one message, and in one session (rule I7.2).
+    public static let namesItems = 4_000
+    public static let namesMax = 2_000_000
+    public static let formerTokens = 64
     /// Seconds for each step before the session is open.
     public static let greetingSeconds: Int64 = 10
     /// Seconds without any frame from the peer before a ping, and after it before the session is given up.

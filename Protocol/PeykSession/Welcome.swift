@@ -36,6 +36,9 @@ public struct Welcome: Hashable, Sendable {
     public var serverTime: Int64
     /// The highest seq of this site that is merged (rule B2).
     public var lastMerged: Sequence64
+    /// The id of the commit at `lastMerged`; nil where it is 0. Another id there on the replica's disk means that the
+    /// replica is a restored image (rule I3).
+    public var lastMergedID: CommitID?
     /// Answers other than *merged as written* that the replica has not confirmed (rule A2).
     public var openAnswers: [OpenAnswer]
     /// The server's schema where its version is above the one in hello, as JSON text.
@@ -49,12 +52,17 @@ public struct Welcome: Hashable, Sendable {
     public var credit: Int64
     /// For the header of reports (rule T4).
     public var facts: [DeviceFact]
+    /// The replica comes from another history and has to send ``Names`` before any push (rule I7.2).
+    public var wantsNames: Bool
+    /// When the last backup was taken, in Unix milliseconds; 0 = never (rule I10).
+    public var lastBackup: Int64
 
     public init(
         site: SiteID, newSiteReason: NewSiteReason?, entrance: Entrance, lineage: Lineage, grant: Grant,
         user: RecordID, userName: String, role: Role, head: Position, stamp: HLC, serverTime: Int64,
-        lastMerged: Sequence64, openAnswers: [OpenAnswer], schema: String?, schemaVersion: Int64, nonce: [UInt8],
-        backupHorizon: Position, credit: Int64, facts: [DeviceFact]
+        lastMerged: Sequence64, lastMergedID: CommitID? = nil, openAnswers: [OpenAnswer], schema: String?,
+        schemaVersion: Int64, nonce: [UInt8], backupHorizon: Position, credit: Int64, facts: [DeviceFact],
+        wantsNames: Bool = false, lastBackup: Int64 = 0
     ) {
         self.site = site
         self.newSiteReason = newSiteReason
@@ -68,6 +76,7 @@ public struct Welcome: Hashable, Sendable {
         self.stamp = stamp
         self.serverTime = serverTime
         self.lastMerged = lastMerged
+        self.lastMergedID = lastMergedID
         self.openAnswers = openAnswers
         self.schema = schema
         self.schemaVersion = schemaVersion
@@ -75,6 +84,8 @@ public struct Welcome: Hashable, Sendable {
         self.backupHorizon = backupHorizon
         self.credit = credit
         self.facts = facts
+        self.wantsNames = wantsNames
+        self.lastBackup = lastBackup
     }
 }
 

@@ -5,7 +5,7 @@ import PeykModel
 enum FrameShape {
     case clientFrame, serverFrame
     case hello, backfill, welcome, entrance, openAnswer
-    case push, acknowledge, batch, entry, yours, answer
+    case push, sealedCommit, names, acknowledge, batch, entry, yours, answer
     case fetch, digestReply, historyRequest, historyReply
     case lineage
     /// A message without messages in it.
@@ -30,6 +30,7 @@ enum FrameShape {
         case (.clientFrame, 2): .hello
         case (.clientFrame, 3): .push
         case (.clientFrame, 6): .fetch
+        case (.clientFrame, 12): .names
         case (.clientFrame, 8): .historyRequest
         case (.clientFrame, 1), (.clientFrame, 7), (.clientFrame, 11): .leaf
         case (.serverFrame, 3): .welcome
@@ -42,14 +43,15 @@ enum FrameShape {
             .leaf
         case (.hello, 7), (.welcome, 4), (.push, 1), (.batch, 3), (.historyReply, 3): .lineage
         case (.hello, 17): .backfill
-        case (.hello, 12), (.hello, 14), (.hello, 20), (.backfill, 1): .leaf
+        case (.hello, 12), (.hello, 14), (.backfill, 1), (.names, 1): .leaf
         case (.welcome, 3): .entrance
         case (.welcome, 13): .openAnswer
         case (.welcome, 5), (.welcome, 19), (.entrance, 1), (.entrance, 2): .leaf
-        case (.openAnswer, 4), (.yours, 1): .answer
+        case (.push, 2): .sealedCommit
+        case (.openAnswer, 4), (.yours, 1), (.sealedCommit, 8): .answer
         case (.batch, 4), (.historyReply, 4): .entry
         case (.entry, 9): .yours
-        case (.push, 2), (.acknowledge, 1), (.answer, 2), (.fetch, 1), (.digestReply, 2), (.historyRequest, 1),
+        case (.acknowledge, 1), (.answer, 2), (.fetch, 1), (.digestReply, 2), (.historyRequest, 1),
             (.historyReply, 1), (.lineage, 1):
             .leaf
         default: nil

@@ -9,6 +9,7 @@ extension ProtoClientFrame {
         switch message {
         case .enrol(let enrol): self.message = .enrol(ProtoEnrol(enrol))
         case .hello(let hello): self.message = .hello(ProtoHello(hello))
+        case .names(let names): self.message = .names(ProtoNames(names))
         case .push(let push): self.message = .push(ProtoPush(push))
         case .credit(let bytes): self.message = .credit(bytes)
         case .applied(let position): self.message = .applied(position)
@@ -30,6 +31,7 @@ extension ClientMessage {
         switch proto {
         case .enrol(let enrol): self = .enrol(try enrol.model())
         case .hello(let hello): self = .hello(try hello.model())
+        case .names(let names): self = .names(try names.model())
         case .push(let push): self = .push(try push.model())
         case .credit(let bytes): self = .credit(bytes: try bytes.natural("a credit"))
         case .applied(let position): self = .applied(position: try position.natural("a position"))

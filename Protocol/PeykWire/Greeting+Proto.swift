@@ -97,13 +97,14 @@ extension ProtoBackfillMark {
         last = mark.last.data
         firstPosition = mark.firstPosition
         lastPosition = mark.lastPosition
+        if let era = mark.epoch { epoch = era.data }
     }
 
     func model() throws(DecodeError) -> BackfillMark {
         BackfillMark(
             scope: try scope.model(), table: try table.index("a table"), last: try last.optionalID("a record's id"),
             firstPosition: try firstPosition.natural("a position"),
-            lastPosition: try lastPosition.natural("a position"))
+            lastPosition: try lastPosition.natural("a position"), epoch: try epoch.optionalID("an epoch"))
     }
 }
 

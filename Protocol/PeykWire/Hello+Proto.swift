@@ -25,14 +25,16 @@ extension ProtoHello {
         if let mark = hello.backfill { backfill = ProtoBackfillMark(mark) }
         wallTime = hello.wallTime
         credit = hello.credit
-        witness = hello.witness.map { ProtoWitness($0) }
+        formerTokens = hello.formerTokens.map(\.data)
         program = hello.program
     }
 
     func model() throws(DecodeError) -> Hello {
-        guard witness.count <= FieldLimits.witnesses else { throw .malformed("\(witness.count) witnesses") }
-        var witnesses: [Witness] = []
-        for proto in witness { witnesses.append(try proto.model()) }
+        guard formerTokens.count <= SessionLimits.formerTokens else {
+            throw .malformed("\(formerTokens.count) former tokens")
+        }
+        var tokens: [[UInt8]] = []
+        for token in formerTokens { tokens.append(try token.bytes(atMost: FieldLimits.token, "an anchor's token")) }
         return Hello(
             version: try version.index("a version"), number: try number.natural("a hello's number"),
             site: SiteID(rawValue: site),
@@ -45,7 +47,7 @@ extension ProtoHello {
             lastKept: hasLastKept ? try lastKept.model() : nil, applied: try applied.natural("a position"),
             scope: try scope.model(), schemaVersion: try schemaVersion.natural("a schema's version"),
             pending: try pending.natural("a count"), backfill: hasBackfill ? try backfill.model() : nil,
-            wallTime: wallTime, credit: try credit.natural("a credit"), witness: witnesses,
+            wallTime: wallTime, credit: try credit.natural("a credit"), formerTokens: tokens,
             program: try program.atMost(FieldLimits.name, "a program's version"))
     }
 }
@@ -72,6 +74,9 @@ extension ProtoWelcome {
         backupHorizon = welcome.backupHorizon
         credit = welcome.credit
         facts = welcome.facts.map { ProtoDeviceFact($0) }
+        if let id = welcome.lastMergedID { lastMergedID = id.data }
+        wantsNames = welcome.wantsNames
+        lastBackup = welcome.lastBackup
     }
 
     func model() throws(DecodeError) -> Welcome {
@@ -84,11 +89,12 @@ extension ProtoWelcome {
             lineage: try lineage.model(), grant: try grant.model(), user: try user.id("a user's id"),
             userName: try userName.atMost(FieldLimits.name, "a user's name"), role: try role.model(),
             head: try head.natural("a position"), stamp: HLC(rawValue: stamp), serverTime: serverTime,
-            lastMerged: try lastMerged.natural("a seq"), openAnswers: answers,
+            lastMerged: try lastMerged.natural("a seq"), lastMergedID: try lastMergedID.optionalID("a commit's id"),
+            openAnswers: answers,
             schema: hasSchema ? try schema.atMost(FieldLimits.schema, "a schema") : nil,
             schemaVersion: try schemaVersion.natural("a schema's version"),
             nonce: try nonce.bytes(atMost: FieldLimits.nonce, "a nonce"),
             backupHorizon: try backupHorizon.natural("a position"), credit: try credit.natural("a credit"),
-            facts: facts)
+            facts: facts, wantsNames: wantsNames, lastBackup: try lastBackup.natural("a time"))
     }
 }

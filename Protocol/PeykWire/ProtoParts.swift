@@ -96,5 +96,4 @@ enum FieldLimits {
     static let schema = 8 << 20
     static let buckets = 1 << 16
     static let eras = 1 << 12
-    static let witnesses = 1 << 16
 }

@@ -17,6 +17,7 @@ extension ProtoPush {
             proto.clock = ClockCodec.encode(envelope.clock, of: envelope.dot.site, &table).data
             proto.receipt = envelope.receipt.data
             proto.sealed = commit.sealed.data
+            if let answer = envelope.formerAnswer { proto.formerAnswer = ProtoAnswer(answer) }
             return proto
         }
         lineages = table.lineages.map { ProtoLineage($0) }
@@ -31,11 +32,30 @@ extension ProtoPush {
             let clock = try ClockCodec.decode([UInt8](proto.clock), of: dot.site, lineages)
             let envelope = Envelope(
                 dot: dot, stamp: HLC(rawValue: proto.stamp), clock: clock,
-                receipt: try proto.receipt.bytes(atMost: FieldLimits.receipt, "a receipt"))
+                receipt: try proto.receipt.bytes(atMost: FieldLimits.receipt, "a receipt"),
+                formerAnswer: proto.hasFormerAnswer ? try proto.formerAnswer.model() : nil)
             let sealed = try proto.sealed.bytes(atMost: SealedCommit.bytesMax, "a commit")
             list.append(SealedCommit(id: try proto.id.id("a commit's id"), envelope: envelope, sealed: sealed))
         }
         return Push(commits: list)
+    }
+}
+
+extension ProtoNames {
+    init(_ names: Names) {
+        self.init()
+        items = names.items.map { ProtoWitness($0) }
+        isLast = names.isLast
+    }
+
+    func model() throws(DecodeError) -> Names {
+        guard items.count <= SessionLimits.namesItems else {
+            throw .malformed("\(items.count) names, more than \(SessionLimits.namesItems)")
+        }
+        var list: [Witness] = []
+        list.reserveCapacity(items.count)
+        for proto in items { list.append(try proto.model()) }
+        return Names(items: list, isLast: isLast)
     }
 }
 

@@ -152,7 +152,10 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
             case .send(let message): send(message)
             case .enrol(let enrol): self.enrol(enrol)
             case .admit(let hello): admit(hello)
-            case .commit(let commits, let bytes): commit(commits, bytes: bytes)
+            case .recordNames(let names, let isLast, let bytes):
+                submit(bytes: bytes) { PushRequest(context: $0, commits: [], names: names, endsNames: isLast) }
+            case .commit(let commits, let bytes):
+                submit(bytes: bytes) { PushRequest(context: $0, commits: commits) }
             case .readBatch, .readPage:
                 if connection.isWritable { read(directive) } else { heldRead = directive }
             case .answer(let question): answer(question)
@@ -236,12 +239,12 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
 
     // MARK: Open
 
-    private func commit(_ commits: [SealedCommit], bytes: Int64) {
+    private func submit(bytes: Int64, _ request: (SessionContext) -> PushRequest) {
         guard let context else { return }
         pushing += bytes
         updateReading()
         server.committer.submit(
-            CommitQueue.Waiting(request: PushRequest(context: context, commits: commits), bytes: bytes) { result in
+            CommitQueue.Waiting(request: request(context), bytes: bytes) { result in
                 self.connection.eventLoop.execute { self.committed(result, bytes: bytes) }
             })
     }

@@ -58,6 +58,7 @@ final class Committer {
         }
         if site.offered == context.nonce { site.nonce = site.offered }
         site.noteSent(context.sent, in: context.epoch)
+        try takeNames(push, &site)
         var items: [Acknowledge.Item] = []
         var expect: Sequence64?
         for commit in push.commits {

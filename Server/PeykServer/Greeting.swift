@@ -48,6 +48,7 @@ struct Greeting {
             site.offered = workspace.environment.random(16)
         } else {
             site = newSite(of: known)
+            site.owesNames = common != .max || known?.owesNames == true
             if var known, reason != .copied {
                 known.replacedBy = site.site
                 try transaction.set(known)
@@ -160,6 +161,7 @@ struct Greeting {
             nonce: nonce)
         site.offered = nonce
         site.sent = known?.sent ?? []
+        site.epoch = identity.lineage.epoch
         return site
     }
 
@@ -177,10 +179,10 @@ struct Greeting {
         let welcome = Welcome(
             site: site.site, newSiteReason: reason, entrance: entrance, lineage: identity.lineage, grant: grant,
             user: user.id, userName: user.name, role: user.role, head: head, stamp: clock.last, serverTime: now,
-            lastMerged: site.lastSeq, openAnswers: try openAnswers(site.site),
+            lastMerged: site.lastSeq, lastMergedID: site.lastID, openAnswers: try openAnswers(site.site),
             schema: schema.version > hello.schemaVersion ? schema.json.text : nil, schemaVersion: schema.version,
             nonce: site.offered, backupHorizon: clock.backupHorizon, credit: SessionLimits.creditBytes,
-            facts: try facts())
+            facts: try facts(), wantsNames: site.owesNames)
         let context = SessionContext(
             site: site.site, user: user.id, grant: grant, kept: kept, head: head, schemaVersion: schema.version,
             number: workspace.beginSession(of: site.site), nonce: site.offered, epoch: epoch,

@@ -51,6 +51,10 @@ public struct SiteDocument: Document {
     public var pending: Int64 = 0
     public var schemaVersion: Int64 = 0
     public var program = ""
+    /// The server's epoch in which the site was made; a site of another epoch is replaced (rule I6).
+    public var epoch: Epoch?
+    /// It comes from another history and has not yet named all that it had seen there (rule I7.2).
+    public var owesNames = false
 
     public init(
         site: SiteID, user: RecordID, deviceKey: [UInt8], deviceName: String, family: SiteID, createdAt: Int64,
@@ -90,6 +94,8 @@ public struct SiteDocument: Document {
         ]
         members["last_id"] = lastID.map { .string($0.description) }
         members["last_anchor"] = lastAnchor?.json
+        members["epoch"] = epoch.map { .string($0.description) }
+        if owesNames { members["owes_names"] = true }
         if mustRenew { members["must_renew"] = true }
         members["replaced_by"] = replacedBy.map { .string($0.description) }
         return .object(members)
@@ -124,6 +130,8 @@ public struct SiteDocument: Document {
         pending = number("pending")
         schemaVersion = number("schema_version")
         program = json["program"]?.stringValue ?? ""
+        epoch = json["epoch"]?.stringValue.flatMap { Epoch($0) }
+        owesNames = json["owes_names"]?.boolValue ?? false
     }
 }
 

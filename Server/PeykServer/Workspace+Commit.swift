@@ -6,10 +6,18 @@ public struct PushRequest: Sendable {
     public var context: SessionContext
     /// In seq order (rule I4).
     public var commits: [SealedCommit]
+    /// What the site had seen of a history that is gone (rule I7.2); before any of its commits.
+    public var names: [Witness]
+    /// The site has named all.
+    public var endsNames: Bool
 
-    public init(context: SessionContext, commits: [SealedCommit]) {
+    public init(
+        context: SessionContext, commits: [SealedCommit], names: [Witness] = [], endsNames: Bool = false
+    ) {
         self.context = context
         self.commits = commits
+        self.names = names
+        self.endsNames = endsNames
     }
 }
 

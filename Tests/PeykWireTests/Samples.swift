@@ -62,13 +62,14 @@ enum Samples {
         number: 12, site: site, certificate: filled(80, 1), signature: filled(64, 2), nonce: filled(16, 3),
         lineage: lineage, cursor: 50, anchorToken: filled(72, 4), lastSealed: 9, lastAcknowledged: 8,
         lastKept: KeptCommit(seq: 8, id: commit(8)), applied: 49, scope: scope, schemaVersion: 2, pending: 1,
-        backfill: BackfillMark(scope: scope, table: 3, last: record(7), firstPosition: 40, lastPosition: 44),
-        wallTime: -5, witness: [Witness(epoch: epoch(1), position: 45, commit: commit(7))], program: "peyk 0.1")
+        backfill: BackfillMark(
+            scope: scope, table: 3, last: record(7), firstPosition: 40, lastPosition: 44, epoch: epoch(2)),
+        wallTime: -5, formerTokens: [filled(72, 14), filled(72, 15)], program: "peyk 0.1")
 
     static let welcome = Welcome(
         site: site, newSiteReason: .newEpoch, entrance: .widen(added: [.territory("south")]), lineage: lineage,
         grant: grant, user: record(90), userName: "Sara", role: .manager, head: 60, stamp: stamp,
-        serverTime: 1_790_000_000_001, lastMerged: 7,
+        serverTime: 1_790_000_000_001, lastMerged: 7, lastMergedID: commit(7),
         openAnswers: [OpenAnswer(commit: commit(5), seq: 5, position: 30, answer: answer)], schema: "{}",
         schemaVersion: 3, nonce: filled(16, 5), backupHorizon: 20, credit: 1 << 24,
         facts: [
@@ -76,7 +77,7 @@ enum Samples {
                 site: otherSite, user: record(91), userName: "Reza", deviceName: "laptop",
                 lastContact: 1_789_000_000_000,
                 pending: 4)
-        ])
+        ], wantsNames: true, lastBackup: 1_789_900_000_000)
 
     static let push = Push(commits: [
         SealedCommit(
@@ -88,8 +89,15 @@ enum Samples {
             id: commit(2),
             envelope: Envelope(
                 dot: Dot(site: site, seq: 10), stamp: stamp.successor,
-                clock: VectorClock(lineage: oldLineage, anchor: 50, dots: [Dot(site: site, seq: 9)])), sealed: []),
+                clock: VectorClock(lineage: oldLineage, anchor: 50, dots: [Dot(site: site, seq: 9)]),
+                formerAnswer: answer), sealed: []),
     ])
+
+    static let names = Names(
+        items: [
+            Witness(epoch: epoch(1), position: 45, commit: commit(7)),
+            Witness(epoch: epoch(2), position: 46, commit: commit(8)),
+        ], isLast: true)
 
     static let client: [(name: String, message: ClientMessage)] = [
         (
@@ -100,6 +108,7 @@ enum Samples {
                     signature: filled(64, 8)))
         ),
         ("hello", .hello(hello)),
+        ("names", .names(names)),
         ("push", .push(push)),
         ("credit", .credit(bytes: 1 << 22)),
         ("applied", .applied(position: 60)),

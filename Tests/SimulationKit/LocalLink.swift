@@ -129,6 +129,9 @@ public final class LocalLink {
         case .adopt(let welcome):
             let adoption = try replica.adopt(welcome)
             return client.adopted(cursor: adoption.cursor, isBackfilling: adoption.isBackfilling)
+        case .loadNames(let skipping, let limit):
+            let names = try replica.names(skipping: skipping, limit: limit)
+            return client.loaded(names: names, isLast: names.count < limit)
         case .load(let after, let bytes):
             let slice = try replica.outbox(after: after, bytesMax: bytes)
             return client.loaded(slice.commits, hasMore: slice.hasMore)
@@ -186,13 +189,9 @@ public final class LocalLink {
     ) throws -> [ServerSession.Directive] {
         switch directive {
         case .commit(let commits, _):
-            let results = try workspace.commit([PushRequest(context: context, commits: commits)])
-            switch results.first {
-            case .acknowledge(let acknowledge)?:
-                return server.committed(acknowledge) + server.headMoved(to: try workspace.head())
-            case .refuse(let refusal)?: return server.ended(refusal)
-            case nil: return []
-            }
+            return try take(PushRequest(context: context, commits: commits))
+        case .recordNames(let names, let isLast, _):
+            return try take(PushRequest(context: context, commits: [], names: names, endsNames: isLast))
         case .readBatch(let from, let upTo, let bytes, let scope, let isWhole):
             let batch = try workspace.batch(
                 for: context, from: from, upTo: upTo, bytesMax: bytes, scope: scope, whole: isWhole)
@@ -208,5 +207,14 @@ public final class LocalLink {
         default: break
         }
         return []
+    }
+
+    private func take(_ request: PushRequest) throws -> [ServerSession.Directive] {
+        switch try workspace.commit([request]).first {
+        case .acknowledge(let acknowledge)?:
+            return server.committed(acknowledge) + server.headMoved(to: try workspace.head())
+        case .refuse(let refusal)?: return server.ended(refusal)
+        case nil: return []
+        }
     }
 }

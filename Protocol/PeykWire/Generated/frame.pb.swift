@@ -119,6 +119,14 @@ nonisolated struct ProtoClientFrame: Sendable {
     set {message = .bye(newValue)}
   }
 
+  var names: ProtoNames {
+    get {
+      if case .names(let v)? = message {return v}
+      return ProtoNames()
+    }
+    set {message = .names(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -135,6 +143,7 @@ nonisolated struct ProtoClientFrame: Sendable {
     case ping(Int64)
     case pong(Int64)
     case bye(ProtoClientFrame.Bye)
+    case names(ProtoNames)
 
   }
 
@@ -292,7 +301,7 @@ fileprivate nonisolated let _protobuf_package = "peyk.v1"
 
 nonisolated extension ProtoClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrol\0\u{1}hello\0\u{1}push\0\u{1}credit\0\u{1}applied\0\u{1}fetch\0\u{1}digest\0\u{1}history\0\u{1}ping\0\u{1}pong\0\u{1}bye\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrol\0\u{1}hello\0\u{1}push\0\u{1}credit\0\u{1}applied\0\u{1}fetch\0\u{1}digest\0\u{1}history\0\u{1}ping\0\u{1}pong\0\u{1}bye\0\u{1}names\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -423,6 +432,19 @@ nonisolated extension ProtoClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.message = .bye(v)
         }
       }()
+      case 12: try {
+        var v: ProtoNames?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .names(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .names(v)
+        }
+      }()
       default: break
       }
     }
@@ -477,6 +499,10 @@ nonisolated extension ProtoClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .bye?: try {
       guard case .bye(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .names?: try {
+      guard case .names(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
     }()
     case nil: break
     }

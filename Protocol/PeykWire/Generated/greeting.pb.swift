@@ -231,6 +231,9 @@ nonisolated struct ProtoBackfillMark: Sendable {
 
   var lastPosition: Int64 = 0
 
+  /// Empty for the last epoch of the hello's lineage.
+  var epoch: Data = Data()
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -355,14 +358,15 @@ nonisolated struct ProtoHello: @unchecked Sendable {
     set {_uniqueStorage()._credit = newValue}
   }
 
-  var witness: [ProtoWitness] {
-    get {_storage._witness}
-    set {_uniqueStorage()._witness = newValue}
-  }
-
   var program: String {
     get {_storage._program}
     set {_uniqueStorage()._program = newValue}
+  }
+
+  /// Only after a refusal `rolled-back`.
+  var formerTokens: [Data] {
+    get {_storage._formerTokens}
+    set {_uniqueStorage()._formerTokens = newValue}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -601,6 +605,23 @@ nonisolated struct ProtoWelcome: @unchecked Sendable {
   var facts: [ProtoDeviceFact] {
     get {_storage._facts}
     set {_uniqueStorage()._facts = newValue}
+  }
+
+  /// Empty where last_merged is 0.
+  var lastMergedID: Data {
+    get {_storage._lastMergedID}
+    set {_uniqueStorage()._lastMergedID = newValue}
+  }
+
+  var wantsNames: Bool {
+    get {_storage._wantsNames}
+    set {_uniqueStorage()._wantsNames = newValue}
+  }
+
+  /// Unix milliseconds of the server; 0 if never.
+  var lastBackup: Int64 {
+    get {_storage._lastBackup}
+    set {_uniqueStorage()._lastBackup = newValue}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -849,7 +870,7 @@ nonisolated extension ProtoWitness: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension ProtoBackfillMark: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".BackfillMark"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scope\0\u{1}table\0\u{1}last\0\u{3}first_position\0\u{3}last_position\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scope\0\u{1}table\0\u{1}last\0\u{3}first_position\0\u{3}last_position\0\u{1}epoch\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -862,6 +883,7 @@ nonisolated extension ProtoBackfillMark: SwiftProtobuf.Message, SwiftProtobuf._M
       case 3: try { try decoder.decodeSingularBytesField(value: &self.last) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.firstPosition) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.lastPosition) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.epoch) }()
       default: break
       }
     }
@@ -887,6 +909,9 @@ nonisolated extension ProtoBackfillMark: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.lastPosition != 0 {
       try visitor.visitSingularInt64Field(value: self.lastPosition, fieldNumber: 5)
     }
+    if !self.epoch.isEmpty {
+      try visitor.visitSingularBytesField(value: self.epoch, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -896,6 +921,7 @@ nonisolated extension ProtoBackfillMark: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.last != rhs.last {return false}
     if lhs.firstPosition != rhs.firstPosition {return false}
     if lhs.lastPosition != rhs.lastPosition {return false}
+    if lhs.epoch != rhs.epoch {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -903,7 +929,7 @@ nonisolated extension ProtoBackfillMark: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Hello"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}number\0\u{1}site\0\u{1}certificate\0\u{1}signature\0\u{1}nonce\0\u{1}lineage\0\u{1}cursor\0\u{3}anchor_token\0\u{3}last_sealed\0\u{3}last_acknowledged\0\u{3}last_kept\0\u{1}applied\0\u{1}scope\0\u{3}schema_version\0\u{1}pending\0\u{1}backfill\0\u{3}wall_time\0\u{1}credit\0\u{1}witness\0\u{1}program\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}number\0\u{1}site\0\u{1}certificate\0\u{1}signature\0\u{1}nonce\0\u{1}lineage\0\u{1}cursor\0\u{3}anchor_token\0\u{3}last_sealed\0\u{3}last_acknowledged\0\u{3}last_kept\0\u{1}applied\0\u{1}scope\0\u{3}schema_version\0\u{1}pending\0\u{1}backfill\0\u{3}wall_time\0\u{1}credit\0\u{2}\u{2}program\0\u{3}former_tokens\0\u{c}\u{14}\u{1}")
 
   fileprivate class _StorageClass {
     var _version: UInt32 = 0
@@ -925,8 +951,8 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     var _backfill: ProtoBackfillMark? = nil
     var _wallTime: Int64 = 0
     var _credit: Int64 = 0
-    var _witness: [ProtoWitness] = []
     var _program: String = String()
+    var _formerTokens: [Data] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -956,8 +982,8 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       _backfill = source._backfill
       _wallTime = source._wallTime
       _credit = source._credit
-      _witness = source._witness
       _program = source._program
+      _formerTokens = source._formerTokens
     }
   }
 
@@ -995,8 +1021,8 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._backfill) }()
         case 18: try { try decoder.decodeSingularInt64Field(value: &_storage._wallTime) }()
         case 19: try { try decoder.decodeSingularInt64Field(value: &_storage._credit) }()
-        case 20: try { try decoder.decodeRepeatedMessageField(value: &_storage._witness) }()
         case 21: try { try decoder.decodeSingularStringField(value: &_storage._program) }()
+        case 22: try { try decoder.decodeRepeatedBytesField(value: &_storage._formerTokens) }()
         default: break
         }
       }
@@ -1066,11 +1092,11 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       if _storage._credit != 0 {
         try visitor.visitSingularInt64Field(value: _storage._credit, fieldNumber: 19)
       }
-      if !_storage._witness.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._witness, fieldNumber: 20)
-      }
       if !_storage._program.isEmpty {
         try visitor.visitSingularStringField(value: _storage._program, fieldNumber: 21)
+      }
+      if !_storage._formerTokens.isEmpty {
+        try visitor.visitRepeatedBytesField(value: _storage._formerTokens, fieldNumber: 22)
       }
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1100,8 +1126,8 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         if _storage._backfill != rhs_storage._backfill {return false}
         if _storage._wallTime != rhs_storage._wallTime {return false}
         if _storage._credit != rhs_storage._credit {return false}
-        if _storage._witness != rhs_storage._witness {return false}
         if _storage._program != rhs_storage._program {return false}
+        if _storage._formerTokens != rhs_storage._formerTokens {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1345,7 +1371,7 @@ nonisolated extension ProtoDeviceFact: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Welcome"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}site\0\u{3}new_site_reason\0\u{1}entrance\0\u{1}lineage\0\u{1}grant\0\u{1}user\0\u{3}user_name\0\u{1}role\0\u{1}head\0\u{1}stamp\0\u{3}server_time\0\u{3}last_merged\0\u{3}open_answers\0\u{1}schema\0\u{3}schema_version\0\u{1}nonce\0\u{3}backup_horizon\0\u{1}credit\0\u{1}facts\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}site\0\u{3}new_site_reason\0\u{1}entrance\0\u{1}lineage\0\u{1}grant\0\u{1}user\0\u{3}user_name\0\u{1}role\0\u{1}head\0\u{1}stamp\0\u{3}server_time\0\u{3}last_merged\0\u{3}open_answers\0\u{1}schema\0\u{3}schema_version\0\u{1}nonce\0\u{3}backup_horizon\0\u{1}credit\0\u{1}facts\0\u{3}last_merged_id\0\u{3}wants_names\0\u{3}last_backup\0")
 
   fileprivate class _StorageClass {
     var _site: UInt64 = 0
@@ -1367,6 +1393,9 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _backupHorizon: Int64 = 0
     var _credit: Int64 = 0
     var _facts: [ProtoDeviceFact] = []
+    var _lastMergedID: Data = Data()
+    var _wantsNames: Bool = false
+    var _lastBackup: Int64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1396,6 +1425,9 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _backupHorizon = source._backupHorizon
       _credit = source._credit
       _facts = source._facts
+      _lastMergedID = source._lastMergedID
+      _wantsNames = source._wantsNames
+      _lastBackup = source._lastBackup
     }
   }
 
@@ -1433,6 +1465,9 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 17: try { try decoder.decodeSingularInt64Field(value: &_storage._backupHorizon) }()
         case 18: try { try decoder.decodeSingularInt64Field(value: &_storage._credit) }()
         case 19: try { try decoder.decodeRepeatedMessageField(value: &_storage._facts) }()
+        case 20: try { try decoder.decodeSingularBytesField(value: &_storage._lastMergedID) }()
+        case 21: try { try decoder.decodeSingularBoolField(value: &_storage._wantsNames) }()
+        case 22: try { try decoder.decodeSingularInt64Field(value: &_storage._lastBackup) }()
         default: break
         }
       }
@@ -1502,6 +1537,15 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if !_storage._facts.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._facts, fieldNumber: 19)
       }
+      if !_storage._lastMergedID.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._lastMergedID, fieldNumber: 20)
+      }
+      if _storage._wantsNames != false {
+        try visitor.visitSingularBoolField(value: _storage._wantsNames, fieldNumber: 21)
+      }
+      if _storage._lastBackup != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._lastBackup, fieldNumber: 22)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1530,6 +1574,9 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._backupHorizon != rhs_storage._backupHorizon {return false}
         if _storage._credit != rhs_storage._credit {return false}
         if _storage._facts != rhs_storage._facts {return false}
+        if _storage._lastMergedID != rhs_storage._lastMergedID {return false}
+        if _storage._wantsNames != rhs_storage._wantsNames {return false}
+        if _storage._lastBackup != rhs_storage._lastBackup {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -51,6 +51,32 @@ nonisolated struct ProtoSealedCommit: Sendable {
   /// What was sealed, byte for byte.
   var sealed: Data = Data()
 
+  /// What a history that is gone had answered, where it refused something.
+  var formerAnswer: ProtoAnswer {
+    get {_formerAnswer ?? ProtoAnswer()}
+    set {_formerAnswer = newValue}
+  }
+  /// Returns true if `formerAnswer` has been explicitly set.
+  var hasFormerAnswer: Bool {self._formerAnswer != nil}
+  /// Clears the value of `formerAnswer`. Subsequent reads from it will return its default value.
+  mutating func clearFormerAnswer() {self._formerAnswer = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _formerAnswer: ProtoAnswer? = nil
+}
+
+nonisolated struct ProtoNames: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var items: [ProtoWitness] = []
+
+  var isLast: Bool = false
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -371,7 +397,7 @@ fileprivate nonisolated let _protobuf_package = "peyk.v1"
 
 nonisolated extension ProtoSealedCommit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".SealedCommit"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}site\0\u{1}seq\0\u{1}stamp\0\u{1}clock\0\u{1}receipt\0\u{1}sealed\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}site\0\u{1}seq\0\u{1}stamp\0\u{1}clock\0\u{1}receipt\0\u{1}sealed\0\u{3}former_answer\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -386,12 +412,17 @@ nonisolated extension ProtoSealedCommit: SwiftProtobuf.Message, SwiftProtobuf._M
       case 5: try { try decoder.decodeSingularBytesField(value: &self.clock) }()
       case 6: try { try decoder.decodeSingularBytesField(value: &self.receipt) }()
       case 7: try { try decoder.decodeSingularBytesField(value: &self.sealed) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._formerAnswer) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.id.isEmpty {
       try visitor.visitSingularBytesField(value: self.id, fieldNumber: 1)
     }
@@ -413,6 +444,9 @@ nonisolated extension ProtoSealedCommit: SwiftProtobuf.Message, SwiftProtobuf._M
     if !self.sealed.isEmpty {
       try visitor.visitSingularBytesField(value: self.sealed, fieldNumber: 7)
     }
+    try { if let v = self._formerAnswer {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -424,6 +458,42 @@ nonisolated extension ProtoSealedCommit: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.clock != rhs.clock {return false}
     if lhs.receipt != rhs.receipt {return false}
     if lhs.sealed != rhs.sealed {return false}
+    if lhs._formerAnswer != rhs._formerAnswer {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoNames: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Names"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}items\0\u{3}is_last\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.items) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.isLast) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.items.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.items, fieldNumber: 1)
+    }
+    if self.isLast != false {
+      try visitor.visitSingularBoolField(value: self.isLast, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoNames, rhs: ProtoNames) -> Bool {
+    if lhs.items != rhs.items {return false}
+    if lhs.isLast != rhs.isLast {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
