@@ -11,9 +11,9 @@ PACKAGES := libsqlite3-dev libzstd-dev pkg-config sqlite3
 OURS = $(shell find Package.swift Client Protocol Server Sources Tests -name '*.swift' ! -name '*.pb.swift')
 TEST = $(SWIFT) test --disable-xctest --skip-build
 # Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
-APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests)\.
+APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests)\.
 
-.PHONY: help deps build release test lint format generate demo bench clean
+.PHONY: help deps build release test crash lint format generate demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ test: deps lint ## Lint, build, and run every test (the demo too, as one of them
 	$(TEST) --filter '^ConvergenceTests\.'
 	$(TEST) --no-parallel --filter '^PeykNetTests\.'
 	$(TEST) --no-parallel --filter '^IntegrationTests\.'
+	$(TEST) --no-parallel --filter '^CrashTests\.'
+
+crash: deps ## Kill peyk KILLS times and peykd SERVER_KILLS times, at failpoints and at random (SEED replays)
+	$(SWIFT) build --build-tests
+	PEYK_KILLS=$(or $(KILLS),500) PEYK_SERVER_KILLS=$(or $(SERVER_KILLS),100) PEYK_SEED=$(or $(SEED),1) \
+		$(TEST) --no-parallel --filter '^CrashTests\.'
 
 lint: ## Check the format of our Swift
 	@$(SWIFT) format lint --strict --parallel $(OURS)

@@ -60,7 +60,8 @@ let targets: [Target] = [
     // Sources: what both sides share.
     .systemLibrary(
         name: "CZstd", path: "Sources/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-    library("PeykSQLite", in: "Sources", ["PeykModel", grdb, sqlite]),
+    library("PeykFailpoint", in: "Sources"),
+    library("PeykSQLite", in: "Sources", ["PeykModel", "PeykFailpoint", grdb, sqlite]),
     library("PeykCRM", in: "Sources", ["PeykModel"]),
     library(
         "PeykTransport", in: "Sources",
@@ -70,10 +71,13 @@ let targets: [Target] = [
     // Client.
     library(
         "PeykReplica", in: "Client",
-        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", grdb, crypto]),
+        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykFailpoint", "PeykSQLite", grdb, crypto]),
     library(
         "PeykSync", in: "Client",
-        ["PeykModel", "PeykSession", "PeykWire", "PeykReplica", "PeykTransport", nioCore, nioPosix, logging]),
+        [
+            "PeykModel", "PeykSession", "PeykWire", "PeykFailpoint", "PeykReplica", "PeykTransport", nioCore, nioPosix,
+            logging,
+        ]),
     program(
         "peyk", in: "Client",
         [
@@ -82,20 +86,21 @@ let targets: [Target] = [
         ]),
 
     // Server.
-    library("PeykServer", in: "Server", ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", crypto, logging]),
+    library(
+        "PeykServer", in: "Server",
+        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykFailpoint", crypto, logging]),
     library(
         "PeykStoreSQLite", in: "Server", ["PeykModel", "PeykMerge", "PeykServer", "PeykSQLite"]),
     library(
         "PeykNet", in: "Server",
         [
-            "PeykModel", "PeykSession", "PeykWire", "PeykServer", "PeykTransport", nioCore, nioPosix, crypto, x509,
-            asn1,
-            logging,
+            "PeykModel", "PeykSession", "PeykWire", "PeykFailpoint", "PeykServer", "PeykTransport", nioCore, nioPosix,
+            crypto, x509, asn1, logging,
         ]),
     program(
         "peykd", in: "Server",
         [
-            "PeykModel", "PeykCRM", "PeykConsole", "PeykServer", "PeykStoreSQLite", "PeykNet",
+            "PeykModel", "PeykCRM", "PeykConsole", "PeykFailpoint", "PeykServer", "PeykStoreSQLite", "PeykNet",
             "PeykTransport", "PeykSQLite", "PeykMerge", arguments, logging,
         ]),
 
@@ -120,8 +125,10 @@ let targets: [Target] = [
     tests(
         "ConvergenceTests",
         ["PeykModel", "PeykSession", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimulationKit"]),
+    library("ProgramKit", in: "Tests", [nioCore, nioPosix, nioSSL]),
     // The programs are dependencies so that they are built; the tests run them as processes.
-    tests("IntegrationTests", ["PeykModel", "PeykCRM", "peyk", "peykd", nioCore, nioPosix, nioSSL]),
+    tests("IntegrationTests", ["PeykModel", "PeykCRM", "ProgramKit", "peyk", "peykd"]),
+    tests("CrashTests", ["ProgramKit", "peyk", "peykd"]),
     tests(
         "PeykNetTests",
         [

@@ -1,3 +1,4 @@
+import PeykFailpoint
 public import PeykModel
 import PeykSQLite
 public import PeykSession
@@ -23,7 +24,7 @@ extension Replica {
     public func adopt(_ welcome: Welcome) throws -> Adoption {
         let now = environment.now()
         let uptime = environment.uptime()
-        return try applying(
+        let adoption = try applying(
             before: { connection in
                 let meta = Meta(connection: connection)
                 try adoptHistory(welcome, connection, meta)
@@ -42,10 +43,13 @@ extension Replica {
             for open in welcome.openAnswers { try adopt(open, &book, context, meta) }
             try begin(welcome, context, meta)
             try context.settle()
+            try Failpoint.hitOrThrow("replica.adopt.before-commit")
             return Adoption(
                 cursor: try meta.cursor, isBackfilling: try meta.backfill != nil, evicted: evicted,
                 lastMerged: welcome.lastMerged, newSite: welcome.newSiteReason)
         }
+        Failpoint.hit("replica.adopt.committed")
+        return adoption
     }
 
     private func adoptFacts(_ welcome: Welcome, _ meta: Meta) throws {

@@ -1,3 +1,4 @@
+import PeykFailpoint
 public import PeykModel
 import PeykSQLite
 public import PeykSession
@@ -34,7 +35,7 @@ extension Replica {
     public func apply(_ batch: Batch) throws -> Applied {
         let now = environment.now()
         let isDirect = try reading { try Meta(connection: $0).backfill?.mode == .direct }
-        return try applying(checkingForeignKeys: !isDirect) { context, meta in
+        let applied = try applying(checkingForeignKeys: !isDirect) { context, meta in
             var applied = Applied(cursor: try meta.cursor)
             if let state = try meta.backfill, state.mode != .widen || state.hasAllPages {
                 try advance(state, batch, context, meta, &applied, now: now)
@@ -44,8 +45,11 @@ extension Replica {
             try note(batch, context, meta)
             applied.isBackfilling = try meta.backfill != nil
             applied.fetch = try takeFaults(context)
+            try Failpoint.hitOrThrow("replica.apply.before-commit")
             return applied
         }
+        Failpoint.hit("replica.apply.committed")
+        return applied
     }
 
     /// Applies entries to the tables and moves the cursor.
@@ -204,5 +208,6 @@ extension Replica {
                 "DELETE FROM peyk_log WHERE stamp < ?1 AND position <= ?2",
                 [.integer(Int64(bitPattern: age.rawValue)), .integer(horizon)])
         }
+        Failpoint.hit("replica.session.finished")
     }
 }

@@ -1,3 +1,4 @@
+import PeykFailpoint
 import PeykModel
 import PeykSQLite
 public import PeykSession
@@ -41,7 +42,9 @@ extension Replica {
             if page.endsBackfill { state.reached = state.mode == .widen ? try meta.cursor : state.firstPosition }
             try meta.set(backfill: state)
             _ = try takeFaults(context)
+            try Failpoint.hitOrThrow("replica.page.before-commit")
         }
+        Failpoint.hit("replica.page.stored")
     }
 
     /// The hot loop of a first sync: page bytes straight into one prepared statement.

@@ -1,3 +1,4 @@
+import PeykFailpoint
 import PeykModel
 import PeykSQLite
 import PeykSession
@@ -8,6 +9,7 @@ extension Replica {
     func switchOver(
         _ state: BackfillState, _ batch: Batch, _ context: ApplyContext, _ meta: Meta, now: Int64
     ) throws {
+        Failpoint.hit("replica.switch.begun")
         let connection = context.connection
         var former: [RecordKey: Row] = [:]
         for key in context.overlay.items.keys {
@@ -40,6 +42,7 @@ extension Replica {
         }
         try context.settle()
         try enter(state, batch, context, meta)
+        try Failpoint.hitOrThrow("replica.switch.before-commit")
     }
 
     /// Commits whose outcome the new rows have.

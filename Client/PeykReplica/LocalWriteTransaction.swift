@@ -1,3 +1,4 @@
+import PeykFailpoint
 import PeykMerge
 public import PeykModel
 import PeykSQLite
@@ -36,7 +37,9 @@ extension Replica {
                 // What others wrote meanwhile becomes a commit of its own.
                 if state.mayHoldForeignWrites { try seal(connection) }
                 try body(LocalWrite(replica: self, connection: connection))
+                Failpoint.hit("replica.write.captured")
                 let summary = try sealLocal(connection, isWhole: whole)
+                try Failpoint.hitOrThrow("replica.write.sealed")
                 if connection.hasForeignKeyViolations { throw try brokenReference(connection) }
                 return WriteResult(
                     commit: summary.commits.last,

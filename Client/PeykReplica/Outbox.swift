@@ -1,3 +1,4 @@
+import PeykFailpoint
 public import PeykModel
 import PeykSQLite
 public import PeykSession
@@ -20,7 +21,7 @@ extension Replica {
     /// accepted (rule K9).
     public func outbox(after seq: Sequence64, bytesMax: Int) throws -> OutboxSlice {
         try seal()
-        return try reading { connection in
+        let slice = try reading { connection in
             let meta = Meta(connection: connection)
             let site = try meta.site
             let statement = try connection.statement(
@@ -45,11 +46,14 @@ extension Replica {
             }
             return slice
         }
+        Failpoint.hit("replica.outbox.read")
+        return slice
     }
 
     /// The server has these commits for good (rule A1). Rows do not change: only the stream changes them.
     public func acknowledge(_ acknowledge: Acknowledge) throws {
         guard !acknowledge.items.isEmpty else { return }
+        Failpoint.hit("replica.acknowledge.received")
         try changing { connection in
             let meta = Meta(connection: connection)
             var last = try meta.integer(.lastAcknowledged) ?? 0
@@ -65,6 +69,8 @@ extension Replica {
                 last = max(last, item.seq)
             }
             try meta.set(.lastAcknowledged, last)
+            try Failpoint.hitOrThrow("replica.acknowledge.before-commit")
         }
+        Failpoint.hit("replica.acknowledge.stored")
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import PeykFailpoint
 public import PeykModel
 import PeykSQLite
 import Synchronization
@@ -65,7 +66,9 @@ public final class Replica: Sendable {
             }
             try made.checkpoint(truncate: true)
             try made.close()
+            Failpoint.hit("replica.create.drafted")
             try FileManager.default.moveItem(atPath: draft, toPath: path)
+            Failpoint.hit("replica.create.moved")
         } catch {
             throw ReplicaError.wrapping(error)
         }
@@ -167,8 +170,10 @@ public final class Replica: Sendable {
         } else {
             try next.validate()
         }
+        Failpoint.hit("replica.migrate.begun")
         let layout = Layout(schema: next)
         try layout.upgrade(from: old, connection)
+        Failpoint.hit("replica.migrate.upgraded")
         try Meta(connection: connection).set(schema: next)
         state.layout = layout
         state.forget()

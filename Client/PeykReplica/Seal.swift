@@ -1,3 +1,4 @@
+import PeykFailpoint
 public import PeykModel
 import PeykSQLite
 
@@ -154,7 +155,9 @@ extension Replica {
         // While it is in use the facts are not in `state`: a failure leaves nothing stale behind.
         state.sealing = nil
         let run = SealRun(replica: self, connection: connection, facts: facts, origin: origin)
+        Failpoint.hit("replica.seal.begun")
         let summary = try run.run(touched: touched, hasOperations: hasOperations)
+        Failpoint.hit("replica.seal.done")
         state.sealing = run.facts
         return summary
     }

@@ -1,4 +1,5 @@
 import Foundation
+import PeykFailpoint
 public import PeykModel
 public import PeykReplica
 public import PeykSession
@@ -59,6 +60,7 @@ public final class SyncClient: Sendable {
                 path: Replica.sessionLockPath(home), seconds: options.lockSeconds)
             defer { withExtendedLifetime(lock) {} }
             let key = try deviceKey(at: Replica.deviceKeyPath(home))
+            Failpoint.hit("join.key.written")
             let enrolment = SyncIdentity.Enrolment(code: invite.code, deviceName: deviceName) { facts in
                 try Replica.create(at: home, facts: facts, environment: environment)
             }

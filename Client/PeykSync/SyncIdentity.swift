@@ -1,3 +1,4 @@
+import PeykFailpoint
 import PeykModel
 import PeykReplica
 import PeykSession
@@ -81,7 +82,9 @@ final class SyncIdentity: Sendable {
             fingerprint: fingerprint?.bytes ?? [], site: enrolled.site, user: enrolled.user,
             userName: enrolled.userName, role: enrolled.role, deviceName: enrolment.deviceName, nonce: enrolled.nonce,
             certificate: enrolled.certificate)
+        Failpoint.hit("join.enrolment.received")
         let replica = try enrolment.create(facts)
+        Failpoint.hit("join.enrolment.stored")
         store.withLock { $0 = replica }
     }
 

@@ -1,6 +1,7 @@
 import Dispatch
 import Logging
 import NIOCore
+import PeykFailpoint
 import PeykModel
 import PeykReplica
 import PeykSession
@@ -232,8 +233,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
             opened = nil
             if case .watch = purpose { beginWatching(replica) }
             let keys = if case .fetch(let wanted) = purpose { wanted } else { [RecordKey]() }
-            return session.adopted(
-                cursor: adoption.cursor, isBackfilling: adoption.isBackfilling, fetch: keys)
+            return session.adopted(cursor: adoption.cursor, isBackfilling: adoption.isBackfilling, fetch: keys)
         case .loadNames(let skipping, let limit):
             let names = try replica.names(skipping: skipping, limit: limit)
             return session.loaded(names: names, isLast: names.count < limit)
@@ -261,8 +261,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
                 $0.position = applied.cursor
                 $0.head = max($0.head, batch.head)
             }
-            return session.applied(
-                cursor: applied.cursor, isBackfilling: applied.isBackfilling, fetch: applied.fetch)
+            return session.applied(cursor: applied.cursor, isBackfilling: applied.isBackfilling, fetch: applied.fetch)
         case .storeRecords(let records):
             outcome.summary.add(try replica.store(records))
             return session.recordsStored(records.effects.map(\.key))
@@ -314,6 +313,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         case .bye, .applied, .credit, .pong: break
         default: isAwaiting = true
         }
+        if case .push = message { Failpoint.hit("sync.push.sent") }
     }
 
     private func finish() throws {

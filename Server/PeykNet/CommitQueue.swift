@@ -1,4 +1,5 @@
 import Dispatch
+import PeykFailpoint
 import PeykModel
 import PeykServer
 import Synchronization
@@ -68,6 +69,7 @@ final class CommitQueue: Sendable {
         switch results {
         case .success(let results):
             for (waiting, result) in zip(group, results) { waiting.done(.success(result)) }
+            Failpoint.hit("server.group.answered")
         case .failure(let error):
             for waiting in group { waiting.done(.failure(error)) }
         }

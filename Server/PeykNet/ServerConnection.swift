@@ -1,6 +1,7 @@
 import Dispatch
 import Logging
 import NIOCore
+import PeykFailpoint
 import PeykModel
 import PeykServer
 import PeykSession
@@ -144,6 +145,13 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
             return
         }
         connection.enqueue(frame)
+        switch message {
+        case .welcome: Failpoint.hit("server.welcome.sent")
+        case .acknowledge: Failpoint.hit("server.acknowledge.sent")
+        case .batch: Failpoint.hit("server.batch.sent")
+        case .page: Failpoint.hit("server.page.sent")
+        default: break
+        }
     }
 
     private func carryOut(_ directives: [ServerSession.Directive]) {

@@ -1,3 +1,4 @@
+import PeykFailpoint
 import PeykMerge
 import PeykModel
 import PeykSession
@@ -84,6 +85,7 @@ final class Committer {
                 break
             }
             items.append(try take(commit, &site, user, context))
+            Failpoint.hit("server.commit.merged")
             // What the device had declared as unsent at hello (rule T4).
             site.pending = max(0, site.pending - 1)
             // A receipt for a commit is a reason to believe in what it had seen.

@@ -1,3 +1,4 @@
+import PeykFailpoint
 public import PeykModel
 public import PeykSession
 
@@ -40,12 +41,17 @@ extension Workspace {
     /// - Returns: one result for each push, in order.
     /// - Throws: errors of the store only; then nothing of the group was taken.
     public func commit(_ pushes: [PushRequest]) throws -> [PushResult] {
-        try store.write { transaction in
+        let results = try store.write { transaction in
+            Failpoint.hit("server.group.begun")
             let committer = try Committer(self, transaction)
             let results = try pushes.map { try committer.take($0) }
+            Failpoint.hit("server.group.merged")
             try committer.finish()
+            try Failpoint.hitOrThrow("server.group.before-commit")
             return results
         }
+        Failpoint.hit("server.group.committed")
+        return results
     }
 
     /// The server's own writes: imports by IT, users, territories, stages. Rights are not asked; all else holds.
@@ -60,6 +66,7 @@ extension Workspace {
             let committer = try Committer(self, transaction)
             let outcome = try committer.takeOwn(changes, operations, user: user)
             try committer.finish()
+            Failpoint.hit("server.own.before-commit")
             return outcome
         }
     }
@@ -85,6 +92,7 @@ extension Workspace {
             try transaction.set(user)
             try committer.note(.grant, user: id)
             try committer.finish()
+            Failpoint.hit("server.grant.before-commit")
             return user
         }
     }
@@ -111,6 +119,7 @@ extension Workspace {
                 try transaction.set(member)
                 revoked.append(member.site)
             }
+            Failpoint.hit("server.revoke.before-commit")
             return revoked
         }
     }
@@ -127,6 +136,7 @@ extension Workspace {
             try transaction.set(
                 InviteDocument(
                     codeHash: WorkspaceKeys.codeHash(code), user: user, createdAt: now, expiresAt: expiresAt))
+            Failpoint.hit("server.invite.before-commit")
         }
         return (code, expiresAt)
     }
@@ -137,8 +147,10 @@ extension Workspace {
             try transaction.schema.checkSuccessor(schema)
             let committer = try Committer(self, transaction)
             try transaction.adopt(schema)
+            Failpoint.hit("server.schema.adopted")
             try committer.note(.schema, user: nil)
             try committer.finish()
+            Failpoint.hit("server.schema.before-commit")
         }
     }
 }

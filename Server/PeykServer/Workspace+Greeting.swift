@@ -1,3 +1,4 @@
+import PeykFailpoint
 public import PeykModel
 public import PeykSession
 
@@ -65,6 +66,7 @@ extension Workspace {
                 try transaction.set(site)
                 try transaction.set(invite)
             }
+            Failpoint.hit("server.enrol.before-commit")
             let certificate = WorkspaceKeys.Certificate(
                 user: user.id, deviceKey: site.deviceKey, family: site.family)
             return Enrolled(
@@ -93,7 +95,9 @@ extension Workspace {
             var greeting = try Greeting(
                 workspace: self, transaction: transaction, hello: hello, certificate: certificate,
                 challengedAt: challenge.serverTime)
-            return try greeting.admit()
+            let admission = try greeting.admit()
+            Failpoint.hit("server.hello.before-commit")
+            return admission
         }
     }
 }

@@ -1,4 +1,5 @@
 import GRDBSQLite
+import PeykFailpoint
 public import PeykModel
 
 /// The one connection of a ``Database``, lent to the closures of its transactions. Not Sendable on purpose:
@@ -72,12 +73,14 @@ public final class Connection {
 
     /// One or more statements whose results nobody reads.
     public func execute(_ sql: String) throws {
+        Failpoint.hit("sqlite.statement.begun")
         let code = sqlite3_exec(handle, sql, nil, nil, nil)
         guard code == SQLITE_OK else { throw Self.error(handle, code, sql: sql) }
     }
 
     /// One statement, to its end.
     public func run(_ sql: String, _ values: [Value] = []) throws {
+        Failpoint.hit("sqlite.statement.begun")
         let statement = try statement(sql)
         try statement.bind(values)
         try statement.run()

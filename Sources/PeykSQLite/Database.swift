@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import GRDBSQLite
+import PeykFailpoint
 import Synchronization
 
 /// One SQLite file through one serial connection: WAL, synchronous=FULL, foreign keys and recursive triggers on.
@@ -171,8 +172,11 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
             try connection.run("BEGIN IMMEDIATE")
             let result: T
             do {
+                Failpoint.hit("sqlite.transaction.begun")
                 result = try body(connection)
+                try Failpoint.hitOrThrow("sqlite.transaction.before-commit")
                 try connection.run("COMMIT")
+                Failpoint.hit("sqlite.transaction.committed")
             } catch {
                 if connection.isInTransaction { try? connection.run("ROLLBACK") }
                 throw error
@@ -198,7 +202,9 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     private func checkpoint(_ connection: Connection, mode: Int32) throws {
         var frames: Int32 = 0
         var moved: Int32 = 0
+        Failpoint.hit("sqlite.checkpoint.begun")
         let code = sqlite3_wal_checkpoint_v2(connection.handle, nil, mode, &frames, &moved)
+        Failpoint.hit("sqlite.checkpoint.done")
         // A reader may keep part of the log in use: try again only when there is something more to move.
         checkpointAt = frames > moved ? frames + Self.checkpointFrames : Self.checkpointFrames
         connection.walFrames = 0

@@ -1,7 +1,5 @@
 import Foundation
-import NIOCore
-import NIOPosix
-import NIOSSL
+import ProgramKit
 import Testing
 
 /// Strangers on the port, and replicas that are told a wrong story. Each is refused; the server stays up.

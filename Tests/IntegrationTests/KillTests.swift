@@ -1,4 +1,5 @@
 import Foundation
+import ProgramKit
 import Testing
 
 /// SIGKILL at any moment of a sync of 10,000 changes: of the client, of the server, in both directions.

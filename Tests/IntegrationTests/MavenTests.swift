@@ -1,4 +1,5 @@
 import Foundation
+import ProgramKit
 import Testing
 
 /// Real, dirty data of a company with three regional offices, imported, synced and reported on.

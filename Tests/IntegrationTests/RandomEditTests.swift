@@ -1,4 +1,5 @@
 import Foundation
+import ProgramKit
 import Testing
 
 /// Ten replicas in processes of their own, offline over the same 300 records, then syncing until all is quiet.

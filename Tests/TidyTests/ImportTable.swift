@@ -7,7 +7,7 @@ enum ImportTable {
         "Server": [
             "PeykServer", "PeykStoreSQLite", "PeykStorePostgres", "CLibPQ", "PeykNet", "PeykDashboard", "peykd",
         ],
-        "Sources": ["PeykCRM", "PeykSQLite", "PeykTransport", "PeykConsole", "CZstd"],
+        "Sources": ["PeykCRM", "PeykFailpoint", "PeykSQLite", "PeykTransport", "PeykConsole", "CZstd"],
     ]
 
     /// Folders that are not modules.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import PeykCRM
 import PeykConsole
+import PeykFailpoint
 import PeykMerge
 import PeykModel
 import PeykNet
@@ -54,12 +55,15 @@ struct Init: ParsableCommand {
         let environment = ServerEnvironment.live(now: { LocalTime.now() })
         let keys = try WorkspaceKeys.generate(random: environment.random)
         try installation.write(keys)
+        Failpoint.hit("init.keys.written")
         let identity = try TLSIdentity.create(directory: installation.directory, workspace: workspace)
+        Failpoint.hit("init.certificate.written")
         let store = try SQLiteStore(path: installation.store, create: true)
         let made = try Workspace.create(
             name: workspace, schema: schema ?? FieldSales.schema, store: store, keys: keys, environment: environment)
         if schema == nil { try seed(made) }
         try store.checkpoint()
+        Failpoint.hit("init.store.written")
         let settings: JSON = [
             "workspace": .string(workspace), "public": self.public.map { .string($0) } ?? .null,
             "created_at": .integer(LocalTime.now()),

@@ -1,53 +1,56 @@
-import Foundation
+package import Foundation
 import Synchronization
 
 /// Runs the built programs as processes of their own, as people and scripts do.
-struct Program: Sendable {
+package struct Program: Sendable {
     /// The folder with `peyk` and `peykd`: beside the tests, or where `PEYK_BIN` says.
-    static let folder: URL = {
+    package static let folder: URL = {
         if let chosen = ProcessInfo.processInfo.environment["PEYK_BIN"] {
             return URL(fileURLWithPath: chosen, isDirectory: true)
         }
         return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
     }()
 
-    static let peyk = Program(url: folder.appendingPathComponent("peyk"))
-    static let peykd = Program(url: folder.appendingPathComponent("peykd"))
-    static let sqlite = Program(url: URL(fileURLWithPath: "/usr/bin/sqlite3"))
+    package static let peyk = Program(url: folder.appendingPathComponent("peyk"))
+    package static let peykd = Program(url: folder.appendingPathComponent("peykd"))
+    package static let sqlite = Program(url: URL(fileURLWithPath: "/usr/bin/sqlite3"))
 
-    let url: URL
+    package let url: URL
 
-    var isThere: Bool { FileManager.default.isExecutableFile(atPath: url.path) }
+    package init(url: URL) { self.url = url }
+
+    package var isThere: Bool { FileManager.default.isExecutableFile(atPath: url.path) }
 
     /// What a process printed and how it ended.
-    struct Output: Sendable, CustomStringConvertible {
-        var command: String
+    package struct Output: Sendable, CustomStringConvertible {
+        package var command: String
         /// The exit code; 128 + signal where a signal ended it.
-        var status: Int32
-        var out: String
-        var err: String
+        package var status: Int32
+        package var out: String
+        package var err: String
 
-        var description: String { "$ \(command)\n\(out)\(err)[exit \(status)]" }
-        var lines: [String] { out.split(separator: "\n").map(String.init) }
-        var trimmed: String { out.trimmingCharacters(in: .whitespacesAndNewlines) }
+        package var description: String { "$ \(command)\n\(out)\(err)[exit \(status)]" }
+        package var lines: [String] { out.split(separator: "\n").map(String.init) }
+        package var trimmed: String { out.trimmingCharacters(in: .whitespacesAndNewlines) }
 
         /// The one JSON document that `--format json` printed.
-        func json() throws -> JSON { try JSON(parsing: out) }
+        package func json() throws -> JSON { try JSON(parsing: out) }
     }
 
-    struct Failure: Error, CustomStringConvertible {
-        var description: String
+    package struct Failure: Error, CustomStringConvertible {
+        package var description: String
+        package init(description: String) { self.description = description }
     }
 
     /// Runs to the end. Nothing waits on a thread of the concurrency pool: there are as many as cores, two here.
-    func run(
+    package func run(
         _ arguments: [String], environment: [String: String] = [:], input: String? = nil, seconds: Double = 120
     ) async throws -> Output {
         let running = try start(arguments, environment: environment, input: input)
         return try await running.finish(within: seconds)
     }
 
-    func start(
+    package func start(
         _ arguments: [String], environment: [String: String] = [:], input: String? = nil
     ) throws -> RunningProgram {
         guard isThere else { throw Failure(description: "\(url.path) is not there; build it, or set PEYK_BIN") }
@@ -58,15 +61,15 @@ struct Program: Sendable {
 /// A process under way, with its output in files, so that no pipe can fill up.
 ///
 /// Made with `posix_spawn` itself: Foundation's `Process` loses its footing after some hundred of them on Linux.
-final class RunningProgram: Sendable {
-    let command: String
-    private let identifier: pid_t
+package final class RunningProgram: Sendable {
+    package let command: String
+    package let identifier: pid_t
     private let folder: URL
     private let ended: AsyncStream<Int32>
     /// Whether the process has been waited for; its number may be another's then.
     private let isOver = Mutex(false)
 
-    init(url: URL, arguments: [String], environment: [String: String], input: String?) throws {
+    package init(url: URL, arguments: [String], environment: [String: String], input: String?) throws {
         command = ([url.lastPathComponent] + arguments).joined(separator: " ")
         folder = try Scratch.folder("process")
         let file = folder.appendingPathComponent("in")
@@ -124,9 +127,27 @@ final class RunningProgram: Sendable {
         return signal == 0 ? (status >> 8) & 0xFF : 128 + signal
     }
 
-    var isRunning: Bool { isOver.withLock { !$0 } }
+    package var isRunning: Bool { isOver.withLock { !$0 } }
 
-    func signal(_ number: Int32) {
+    /// SIGSTOP has taken hold, from outside or at a failpoint.
+    package var isStopped: Bool {
+        guard let text = try? String(contentsOfFile: "/proc/\(identifier)/stat", encoding: .utf8),
+            let end = text.lastIndex(of: ")")
+        else { return false }
+        return text[text.index(after: end)...].split(separator: " ").first == "T"
+    }
+
+    /// Waits until the process has stopped; false where it ended instead, or `seconds` have passed.
+    package func waitUntilStopped(within seconds: Double = 60) async throws -> Bool {
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        while ContinuousClock.now < deadline, isRunning {
+            if isStopped { return true }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        return false
+    }
+
+    package func signal(_ number: Int32) {
         isOver.withLock { isOver in
             if !isOver { kill(identifier, number) }
         }
@@ -137,11 +158,11 @@ final class RunningProgram: Sendable {
         return String(decoding: data, as: UTF8.self)
     }
 
-    var out: String { text("out") }
-    var err: String { text("err") }
+    package var out: String { text("out") }
+    package var err: String { text("err") }
 
     /// The first line of standard output that begins so; waits for it.
-    func line(beginning prefix: String, within seconds: Double = 60) async throws -> String {
+    package func line(beginning prefix: String, within seconds: Double = 60) async throws -> String {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while ContinuousClock.now < deadline {
             // Only whole lines: the last one may be half written.
@@ -154,7 +175,7 @@ final class RunningProgram: Sendable {
     }
 
     /// Waits until the process has ended; ends it by force after `seconds`.
-    func finish(within seconds: Double = 120) async throws -> Program.Output {
+    package func finish(within seconds: Double = 120) async throws -> Program.Output {
         let guardian = Task {
             try await Task.sleep(for: .seconds(seconds))
             signal(SIGKILL)

@@ -1,6 +1,6 @@
 /// One random edit: the SQL of it, and what must be found afterwards.
-struct Edit: Sendable {
-    enum Trace: Sendable, Equatable {
+package struct Edit: Sendable {
+    package enum Trace: Sendable, Equatable {
         /// The author's last token of this cell must be in the state, the ledger or her issues.
         case last(cell: String, token: String)
         /// This token must be, whatever else she wrote.
@@ -13,21 +13,21 @@ struct Edit: Sendable {
         case delete
     }
 
-    var table: String
-    var record: String
+    package var table: String
+    package var record: String
     /// The record that it hangs on, if it is a child.
-    var parent: String?
-    var sql: String
-    var trace: Trace
+    package var parent: String?
+    package var sql: String
+    package var trace: Trace
 }
 
 /// Draws edits of all kinds and policies over records that all replicas share.
-struct EditMaker: Sendable {
+package struct EditMaker: Sendable {
     /// Customers with opportunities, customers without, opportunities, contacts: 300 in all.
-    static let customers = (0..<60).map { id(1, $0) }
-    static let loneCustomers = (0..<40).map { id(2, $0) }
-    static let opportunities = (0..<120).map { id(3, $0) }
-    static let contacts = (0..<80).map { id(4, $0) }
+    package static let customers = (0..<60).map { id(1, $0) }
+    package static let loneCustomers = (0..<40).map { id(2, $0) }
+    package static let opportunities = (0..<120).map { id(3, $0) }
+    package static let contacts = (0..<80).map { id(4, $0) }
 
     private let author: Int
     private var random: SplitMix64
@@ -35,19 +35,19 @@ struct EditMaker: Sendable {
     private let stages: [String]
 
     /// - Parameter stages: ids of open stages, then of one won and one lost.
-    init(author: Int, seed: UInt64, stages: [String]) {
+    package init(author: Int, seed: UInt64, stages: [String]) {
         self.author = author
         self.stages = stages
         random = SplitMix64(seed: seed &* 1_000 &+ UInt64(author))
     }
 
-    static func id(_ kind: Int, _ index: Int) -> String {
+    package static func id(_ kind: Int, _ index: Int) -> String {
         let digits = String(index, radix: 16)
         return "0190c000-000\(kind)-7000-8000-" + String(repeating: "0", count: 12 - digits.count) + digits
     }
 
     /// The script that makes the 300 records, all in one territory.
-    static func setup(territory: String, stage: String) -> String {
+    package static func setup(territory: String, stage: String) -> String {
         var script = ["BEGIN;"]
         for (index, id) in (customers + loneCustomers).enumerated() {
             script.append(
@@ -72,7 +72,7 @@ struct EditMaker: Sendable {
         return "e\(author)x\(number)q"
     }
 
-    mutating func next() -> Edit {
+    package mutating func next() -> Edit {
         switch random.draw(100) {
         case ..<18:
             word("customer", random.pick(Self.customers + Self.loneCustomers), random.pick(["industry", "location"]))
@@ -189,23 +189,25 @@ struct EditMaker: Sendable {
 }
 
 /// What must be found after a round in which nobody saw what the others did.
-struct Ledger: Sendable {
+package struct Ledger: Sendable {
+    package init() {}
+
     /// By author and cell: only her own last write counts.
     private var last: [String: String] = [:]
     private var each: [(record: String, parent: String?, token: String)] = []
     /// Over all rounds.
-    private(set) var visits: [String: Int] = [:]
-    private(set) var greatest: [String: Int] = [:]
-    private(set) var least: [String: Int] = [:]
-    private(set) var deleted: Set<String> = []
+    package private(set) var visits: [String: Int] = [:]
+    package private(set) var greatest: [String: Int] = [:]
+    package private(set) var least: [String: Int] = [:]
+    package private(set) var deleted: Set<String> = []
 
     /// Everybody has seen everything: what comes now supersedes it.
-    mutating func beginRound() {
+    package mutating func beginRound() {
         last = [:]
         each = []
     }
 
-    mutating func note(_ edit: Edit) {
+    package mutating func note(_ edit: Edit) {
         let record = edit.record
         switch edit.trace {
         case .last(let cell, let token): last["\(record) \(cell)"] = token
@@ -222,5 +224,5 @@ struct Ledger: Sendable {
     }
 
     /// Tokens that must be in the state, in the ledger, or in the author's issues.
-    var tokens: [String] { last.values.sorted() + each.map(\.token).sorted() }
+    package var tokens: [String] { last.values.sorted() + each.map(\.token).sorted() }
 }

@@ -5,24 +5,24 @@ import Synchronization
 import Testing
 
 /// Somebody who connects and does not speak Peyk.
-struct Stranger {
-    struct Reply: Sendable {
-        var bytes: Int
+package struct Stranger {
+    package struct Reply: Sendable {
+        package var bytes: Int
         /// The other side hung up before we did.
-        var wasClosed: Bool
+        package var wasClosed: Bool
     }
 
     private let host: String
     private let port: Int
 
-    init(address: String?) throws {
+    package init(address: String?) throws {
         let parts = try #require(address).split(separator: ":")
         host = try #require(parts.first.map(String.init))
         port = try #require(parts.last.flatMap { Int($0) })
     }
 
     /// Connects, sends `bytes` as they are, and listens until the other side hangs up or `seconds` have passed.
-    func say(_ bytes: [UInt8], overTLS: Bool, seconds: Int64 = 15) async throws -> Reply {
+    package func say(_ bytes: [UInt8], overTLS: Bool, seconds: Int64 = 15) async throws -> Reply {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.certificateVerification = .none
         configuration.applicationProtocols = ["peyk/1"]

@@ -1,10 +1,10 @@
-import Foundation
+package import Foundation
 
 /// Another wall clock for one process; its monotonic clocks stay as they are.
 ///
 /// A small library, made with the toolchain's own clang, stands before the C library's clock. (Debian's libfaketime
 /// does more, and leaves Swift programs without their arguments.)
-enum ShiftedClock {
+package enum ShiftedClock {
     private static let source = """
         #define _GNU_SOURCE
         #include <dlfcn.h>
@@ -26,7 +26,7 @@ enum ShiftedClock {
         return names.map { Program(url: $0) }.first { $0.isThere }
     }
 
-    static var canBeMade: Bool {
+    package static var canBeMade: Bool {
         #if os(Linux)
             compiler != nil
         #else
@@ -35,7 +35,11 @@ enum ShiftedClock {
     }
 
     /// The environment of a process whose wall clock is so many days ahead.
-    static func environment(days: Int, in folder: URL) async throws -> [String: String] {
+    package static func environment(days: Int, in folder: URL) async throws -> [String: String] {
+        try await environment(seconds: days * 86_400, in: folder)
+    }
+
+    package static func environment(seconds: Int, in folder: URL) async throws -> [String: String] {
         let library = folder.appendingPathComponent("clock.so")
         if !FileManager.default.fileExists(atPath: library.path) {
             let file = folder.appendingPathComponent("clock.c")
@@ -45,6 +49,6 @@ enum ShiftedClock {
                 throw Program.Failure(description: "the library with another clock could not be made")
             }
         }
-        return ["LD_PRELOAD": library.path, "CLOCK_SHIFT_SECONDS": String(days * 86_400)]
+        return ["LD_PRELOAD": library.path, "CLOCK_SHIFT_SECONDS": String(seconds)]
     }
 }

@@ -1,8 +1,8 @@
-import Foundation
+package import Foundation
 
 /// Folders for one run of the tests, each under the system's temporary folder and gone when the test's world ends.
-enum Scratch {
-    static func folder(_ name: String) throws -> URL {
+package enum Scratch {
+    package static func folder(_ name: String) throws -> URL {
         let url = FileManager.default.temporaryDirectory
             .appendingPathComponent("peyk-\(name)-\(UUID().uuidString.prefix(8))", isDirectory: true)
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
@@ -11,11 +11,11 @@ enum Scratch {
 }
 
 /// The pseudo-random numbers of a run: one seed makes it (Steele, Lea and Flood, *SplitMix*, 2014).
-struct SplitMix64 {
+package struct SplitMix64 {
     private var state: UInt64
-    init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { state = seed }
 
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -24,10 +24,10 @@ struct SplitMix64 {
     }
 
     /// At least 0 and below `bound`, by our own rule, so that a seed means the same under every library.
-    mutating func draw(_ bound: Int) -> Int { bound <= 1 ? 0 : Int((next() >> 33) % UInt64(bound)) }
-    mutating func pick<Element>(_ list: [Element]) -> Element { list[draw(list.count)] }
+    package mutating func draw(_ bound: Int) -> Int { bound <= 1 ? 0 : Int((next() >> 33) % UInt64(bound)) }
+    package mutating func pick<Element>(_ list: [Element]) -> Element { list[draw(list.count)] }
 
-    mutating func shuffled<Element>(_ list: [Element]) -> [Element] {
+    package mutating func shuffled<Element>(_ list: [Element]) -> [Element] {
         var list = list
         for index in stride(from: list.count - 1, to: 0, by: -1) { list.swapAt(index, draw(index + 1)) }
         return list
@@ -35,7 +35,7 @@ struct SplitMix64 {
 }
 
 /// JSON as it comes from `--format json`, read leniently by tests.
-enum JSON: Sendable, Equatable {
+package enum JSON: Sendable, Equatable {
     case null
     case bool(Bool)
     case number(Double)
@@ -43,7 +43,7 @@ enum JSON: Sendable, Equatable {
     case array([JSON])
     case object([String: JSON])
 
-    init(parsing text: String) throws {
+    package init(parsing text: String) throws {
         let any = try JSONSerialization.jsonObject(with: Data(text.utf8), options: [.fragmentsAllowed])
         self.init(any)
     }
@@ -59,15 +59,15 @@ enum JSON: Sendable, Equatable {
         }
     }
 
-    subscript(key: String) -> JSON {
+    package subscript(key: String) -> JSON {
         if case .object(let object) = self { object[key] ?? .null } else { .null }
     }
 
-    var list: [JSON] { if case .array(let list) = self { list } else { [] } }
-    var text: String? { if case .string(let text) = self { text } else { nil } }
+    package var list: [JSON] { if case .array(let list) = self { list } else { [] } }
+    package var text: String? { if case .string(let text) = self { text } else { nil } }
 
     /// A number; true and false count as 1 and 0.
-    var number: Int? {
+    package var number: Int? {
         switch self {
         case .number(let number): Int(exactly: number.rounded())
         case .bool(let flag): flag ? 1 : 0
@@ -77,7 +77,7 @@ enum JSON: Sendable, Equatable {
     }
 
     /// The list itself, or the first list within the object: `[…]` or `{"items": […]}`.
-    var rows: [JSON] {
+    package var rows: [JSON] {
         switch self {
         case .array(let list): list
         case .object(let object):
