@@ -13,7 +13,7 @@ TEST = $(SWIFT) test --disable-xctest --skip-build
 # Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
 APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests)\.
 
-.PHONY: help deps build release test crash lint format generate demo bench clean
+.PHONY: help deps build release test crash spin lint format generate demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ crash: deps ## Kill peyk KILLS times and peykd SERVER_KILLS times, at failpoints
 	$(SWIFT) build --build-tests
 	PEYK_KILLS=$(or $(KILLS),500) PEYK_SERVER_KILLS=$(or $(SERVER_KILLS),100) PEYK_SEED=$(or $(SEED),1) \
 		$(TEST) --no-parallel --filter '^CrashTests\.'
+
+spin: ## Check the models of the protocol, and that each fails with one rule taken away (BOUNDS=full for more)
+	@.ci/deps spin gcc libc6-dev
+	@Tests/Spin/check.sh $(MODELS)
 
 lint: ## Check the format of our Swift
 	@$(SWIFT) format lint --strict --parallel $(OURS)
