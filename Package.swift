@@ -121,10 +121,10 @@ let targets: [Target] = [
         "PeykReplicaTests",
         ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica"]),
     tests("PeykServerTests", ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykServer", crypto]),
-    tests("StoreContractTests", ["PeykModel", "PeykMerge", "PeykServer", "PeykStoreSQLite"]),
+    tests("StoreContractTests", ["PeykModel", "PeykMerge", "PeykSQLite", "PeykServer", "PeykStoreSQLite"]),
     tests(
         "ConvergenceTests",
-        ["PeykModel", "PeykSession", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimulationKit"]),
+        ["PeykModel", "PeykMerge", "PeykSession", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimulationKit"]),
     library("ProgramKit", in: "Tests", [nioCore, nioPosix, nioSSL]),
     // The programs are dependencies so that they are built; the tests run them as processes.
     tests("IntegrationTests", ["PeykModel", "PeykCRM", "ProgramKit", "peyk", "peykd"]),

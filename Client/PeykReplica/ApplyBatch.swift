@@ -6,6 +6,8 @@ public import PeykSession
 /// What one batch, or some fetched records, did to the replica.
 public struct Applied: Hashable, Sendable {
     public var cursor: Position
+    /// What the server may be told: every commit of ours anchored below it has its answer (rule T1).
+    public var report: Position
     /// Effects of other people's commits.
     public var pulled: Int64 = 0
     /// Ledger entries that came new.
@@ -23,7 +25,10 @@ public struct Applied: Hashable, Sendable {
     /// Pages, or the log after them, are still to come.
     public var isBackfilling = false
 
-    public init(cursor: Position) { self.cursor = cursor }
+    public init(cursor: Position) {
+        self.cursor = cursor
+        report = cursor
+    }
 }
 
 extension Replica {
@@ -45,6 +50,7 @@ extension Replica {
             try note(batch, context, meta)
             applied.isBackfilling = try meta.backfill != nil
             applied.fetch = try takeFaults(context)
+            applied.report = try Self.applied(context.connection, meta)
             try Failpoint.hitOrThrow("replica.apply.before-commit")
             return applied
         }

@@ -39,18 +39,22 @@ extension Replica {
         return KeptCommit(seq: statement.int64(0), id: id)
     }
 
-    /// Rule T1: the lower of the cursor and the anchor of the oldest commit without an answer. Anchors rise with seq,
-    /// and an anchor of another history counts only as far as that history is shared (rule I7).
+    /// Rule T1: the lower of the cursor and the anchors of all commits without an answer; those that wait for
+    /// `pending confirm` too, whose keys are above those of later commits. An anchor of another history counts only
+    /// as far as that history is shared (rule I7).
     static func applied(_ connection: Connection, _ meta: Meta) throws -> Position {
-        let cursor = try meta.cursor
+        var report = try meta.cursor
         let statement = try connection.statement(
-            "SELECT anchor, lineage FROM peyk_commit WHERE seq > 0 AND state <> 2 ORDER BY seq LIMIT 1")
+            "SELECT lineage, min(anchor) FROM peyk_commit WHERE seq > 0 AND state <> 2 GROUP BY lineage")
         defer { statement.reset() }
-        guard try statement.step() else { return cursor }
-        let anchor = statement.int64(0)
-        let lineage = try meta.lineage(id: statement.int64(1))
-        guard let common = lineage.common(with: try meta.serverLineage) else { return 0 }
-        return min(cursor, anchor, common)
+        while try statement.step() {
+            let anchor = statement.int64(1)
+            guard let common = try meta.lineage(id: statement.int64(0)).common(with: try meta.serverLineage) else {
+                return 0
+            }
+            report = min(report, anchor, common)
+        }
+        return report
     }
 
     /// Names of what was applied beyond the fork, and those kept of former epochs (rule I7.2), once a welcome has told

@@ -261,7 +261,9 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
                 $0.position = applied.cursor
                 $0.head = max($0.head, batch.head)
             }
-            return session.applied(cursor: applied.cursor, isBackfilling: applied.isBackfilling, fetch: applied.fetch)
+            return session.applied(
+                cursor: applied.cursor, report: applied.report, isBackfilling: applied.isBackfilling,
+                fetch: applied.fetch)
         case .storeRecords(let records):
             outcome.summary.add(try replica.store(records))
             return session.recordsStored(records.effects.map(\.key))
@@ -284,7 +286,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         case .load: return session.loaded([], hasMore: false)
         case .apply(let batch):
             planner?.add(batch)
-            return session.applied(cursor: batch.to, isBackfilling: false, fetch: [])
+            return session.applied(cursor: batch.to, report: 0, isBackfilling: false, fetch: [])
         default: return []
         }
     }

@@ -74,7 +74,8 @@ public struct ClientSession: Equatable, Sendable {
         var credit: Int64
         /// Bytes stored since the last credit that we gave.
         var consumed: Int64 = 0
-        var toldApplied: Position
+        /// What the replica may say to have applied (rule T1, m13), and what it said last.
+        var report, toldReport: Position
         var fetching: Set<RecordKey> = []
         var applying = 0
         var lastExpected: Sequence64 = 0
@@ -90,6 +91,7 @@ public struct ClientSession: Equatable, Sendable {
     let mustEnrol: Bool
     var state = State.connecting
     var isPinging = false
+    var reported: Position = 0
 
     /// - Parameters:
     ///   - workspace: the name in the invite or of the joined replica.
@@ -221,6 +223,7 @@ public struct ClientSession: Equatable, Sendable {
 
     public mutating func prepared(_ hello: Hello) -> [Directive] {
         guard state == .greeting else { return [] }
+        reported = hello.applied
         return [.send(.hello(hello))]
     }
 
@@ -239,7 +242,8 @@ public struct ClientSession: Equatable, Sendable {
         }
         var open = Open(
             cursor: cursor, target: welcome.head, isBackfilling: isBackfilling, sent: welcome.lastMerged,
-            acknowledged: welcome.lastMerged, credit: welcome.credit, toldApplied: cursor, isAsking: isAsking)
+            acknowledged: welcome.lastMerged, credit: welcome.credit, report: reported, toldReport: reported,
+            isAsking: isAsking)
         if case .ask = purpose { open.hasMore = false }
         open.owesNames = welcome.wantsNames
         directives += Self.fetch(fetch, &open)
@@ -277,11 +281,14 @@ public struct ClientSession: Equatable, Sendable {
         return settle(&open)
     }
 
-    /// A batch was applied. `fetch` names records that must be read whole (rules K7, M4).
-    public mutating func applied(cursor: Position, isBackfilling: Bool, fetch: [RecordKey]) -> [Directive] {
+    /// A batch was applied; `report` is what the server may be told (rule T1), `fetch` must be read whole (K7, M4).
+    public mutating func applied(cursor: Position, report: Position, isBackfilling: Bool, fetch: [RecordKey])
+        -> [Directive]
+    {
         guard case .open(var open) = state else { return [] }
         open.applying -= 1
         open.cursor = max(open.cursor, cursor)
+        open.report = max(open.report, report)
         open.isBackfilling = isBackfilling
         let directives = Self.fetch(fetch, &open)
         return directives + settle(&open)
@@ -343,9 +350,9 @@ public struct ClientSession: Equatable, Sendable {
         if open.consumed >= SessionLimits.creditBytes / 4, open.applying == 0 {
             directives.append(.send(.credit(bytes: open.consumed)))
             open.consumed = 0
-            if open.cursor > open.toldApplied {
-                directives.append(.send(.applied(position: open.cursor)))
-                open.toldApplied = open.cursor
+            if open.report > open.toldReport {
+                directives.append(.send(.applied(position: open.report)))
+                open.toldReport = open.report
             }
         }
         if open.owesNames {
@@ -377,7 +384,7 @@ public struct ClientSession: Equatable, Sendable {
     private mutating func finish(_ open: Open) -> [Directive] {
         state = .closed
         var directives: [Directive] = []
-        if open.cursor > open.toldApplied { directives.append(.send(.applied(position: open.cursor))) }
+        if open.report > open.toldReport { directives.append(.send(.applied(position: open.report))) }
         return directives + [.send(.bye(nonceStored: true)), .finish]
     }
 

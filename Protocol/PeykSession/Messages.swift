@@ -9,7 +9,8 @@ public enum ClientMessage: Hashable, Sendable {
     case push(Push)
     /// The server may send this many more bytes of batches and pages.
     case credit(bytes: Int64)
-    /// Everything up to here is stored; what was kept for the author up to here may be dropped (rules A2, T1).
+    /// Everything up to here is stored, and every commit of ours anchored below has its answer: what was kept for this
+    /// replica up to here may be dropped (rules A2, T1).
     case applied(position: Position)
     /// Whole records, where a delta did not fit or a digest differed (rules K7, M4).
     case fetch([RecordKey])

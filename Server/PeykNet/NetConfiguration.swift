@@ -13,6 +13,8 @@ public struct NetConfiguration: Sendable {
     public var greetingsMax = 200
     /// Seconds between two looks at what other processes may have changed: the head, revocations, grants.
     public var pollSeconds = 1.0
+    /// Seconds between two passes of collection (rule T1); the first comes a minute after the start.
+    public var collectSeconds = 3_600.0
     public var logger: Logger
 
     public init(host: String = "127.0.0.1", port: Int = 0, identity: TLSIdentity?, logger: Logger) {

@@ -13,10 +13,12 @@ public final class SyncServer: Sendable {
     private let core: ServerCore
     private let listener: FrameListener
     private let poll: RepeatedTask
+    private let housekeeping: Housekeeping
 
     private init(_ core: ServerCore, _ listener: FrameListener) {
         self.core = core
         self.listener = listener
+        housekeeping = Housekeeping(core.workspace, core.committer, core.configuration)
         let queue = core.readers.queue()
         let interval = TimeAmount.milliseconds(Int64(core.configuration.pollSeconds * 1_000))
         poll = MultiThreadedEventLoopGroup.singleton.any().scheduleRepeatedTask(
@@ -75,6 +77,7 @@ public final class SyncServer: Sendable {
     /// - Parameter graceSeconds: after this, connections are cut.
     public func shutdown(graceSeconds: Double = 5) async {
         poll.cancel()
+        housekeeping.end()
         core.beginClosing()
         await listener.close()
         await core.committer.drain()

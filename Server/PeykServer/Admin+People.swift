@@ -163,7 +163,7 @@ extension Admin {
                 [
                     "site": .string(site.site.description), "family": .string(site.family.description),
                     "user": .string(names[site.user] ?? site.user.description), "device": .string(site.deviceName),
-                    "state": .string(site.isRevoked ? "revoked" : site.replacedBy == nil ? "live" : "replaced"),
+                    "state": .string(site.state),
                     "last_contact": site.lastContact == 0 ? .null : .integer(site.lastContact),
                     "anchor": .integer(site.applied), "lag": .integer(max(0, head - site.applied)),
                     "pending": .integer(site.pending), "commits": .integer(site.lastSeq),

@@ -46,6 +46,10 @@ public struct Admin: Sendable {
         case .settleConflict(let id): try settle(id)
         case .history(let place): try workspace.store.read { try AdminHistory($0).document(of: place) }
         case .commit(let bytes): try commit(bytes)
+        case .showRetention: try workspace.store.read { try retention($0) }
+        case .setRetention(let lease, let log, let tombstones):
+            try setRetention(lease: lease, log: log, tombstones: tombstones)
+        case .runRetention: try runRetention()
         }
     }
 
@@ -72,6 +76,7 @@ public struct Admin: Sendable {
                 "devices": .integer(Int64(sites.count { !$0.isRevoked && $0.replacedBy == nil })),
                 "pending_declared": .integer(sites.reduce(0) { $0 + $1.pending }),
                 "conflicts_open": .integer(try openConflicts(reader)),
+                "retention": try retention(reader),
                 "rows": .object(Dictionary(rows) { first, _ in first }),
             ]
         }

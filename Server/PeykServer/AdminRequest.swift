@@ -25,6 +25,12 @@ public enum AdminRequest: Hashable, Sendable {
     case history(RecordPlace)
     /// One act of the server: the changes of a sealed body, by IT (imports).
     case commit([UInt8])
+    /// What is kept, and what holds it back (rule T1).
+    case showRetention
+    /// Seconds; what is nil stays as it is.
+    case setRetention(lease: Int64?, log: Int64?, tombstones: Int64?)
+    /// Collects what may go, now.
+    case runRetention
 
     /// A record, and a field of it or nil for all, as people write them: `table/id[.field]`.
     public struct RecordPlace: Hashable, Sendable {
@@ -52,7 +58,9 @@ public enum AdminRequest: Hashable, Sendable {
     /// Whether it changes anything: such requests run between the committer's groups.
     public var isWrite: Bool {
         switch self {
-        case .addUser, .setUser, .addTerritory, .invite, .revokeDevice, .applySchema, .settleConflict, .commit: true
+        case .addUser, .setUser, .addTerritory, .invite, .revokeDevice, .applySchema, .settleConflict, .commit,
+            .setRetention, .runRetention:
+            true
         default: false
         }
     }
@@ -106,6 +114,15 @@ extension AdminRequest {
                     "field": place.field.map { .string($0) },
                 ])
         case .commit(let bytes): ["do": "commit", "body": .string(bytes.hex)]
+        case .showRetention: ["do": "retention-show"]
+        case .setRetention(let lease, let log, let tombstones):
+            Self.object(
+                "retention-set",
+                [
+                    "lease": lease.map { .integer($0) }, "log": log.map { .integer($0) },
+                    "tombstones": tombstones.map { .integer($0) },
+                ])
+        case .runRetention: ["do": "retention-run"]
         }
     }
 
@@ -152,6 +169,12 @@ extension AdminRequest {
         case "history":
             guard let table = text("table"), let record = text("record") else { return nil }
             request = .history(RecordPlace(table: table, record: record, field: text("field")))
+        case "retention-show": request = .showRetention
+        case "retention-set":
+            request = .setRetention(
+                lease: json["lease"]?.integerValue, log: json["log"]?.integerValue,
+                tombstones: json["tombstones"]?.integerValue)
+        case "retention-run": request = .runRetention
         case "commit": request = text("body").flatMap { [UInt8](hex: $0) }.map { .commit($0) }
         default: request = nil
         }

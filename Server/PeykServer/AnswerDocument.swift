@@ -3,7 +3,7 @@ import PeykModel
 /// An answer that its author has not confirmed, kept outside the log (rule A2).
 struct AnswerDocument: Document {
     static let collection = "answer"
-    var key: String { "\(site)/\(position.sortable)" }
+    var key: String { Self.key(site, position) }
 
     var site: SiteID
     var commit: CommitID
@@ -12,6 +12,7 @@ struct AnswerDocument: Document {
     var answer: Answer
 
     static func prefix(_ site: SiteID) -> String { "\(site)/" }
+    static func key(_ site: SiteID, _ position: Position) -> String { "\(site)/\(position.sortable)" }
 
     init(site: SiteID, commit: CommitID, seq: Sequence64, position: Position, answer: Answer) {
         self.site = site
@@ -67,6 +68,7 @@ struct DotDocument: Document {
     var dot: Dot
     var position: Position
 
+    static func prefix(_ site: SiteID) -> String { "\(site)/" }
     static func key(_ dot: Dot) -> String { "\(dot.site)/\(dot.seq.sortable)" }
 
     init(dot: Dot, position: Position) {

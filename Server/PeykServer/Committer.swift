@@ -11,6 +11,8 @@ final class Committer {
     let now: Int64
     let identity: WorkspaceDocument
     let epoch: Epoch
+    /// The count of served milliseconds (rule T1).
+    let served: Int64
     private(set) var clock: ClockDocument
     private(set) var head: Position
     private var chain: UUIDBits
@@ -24,6 +26,7 @@ final class Committer {
         identity = try transaction.workspaceDocument()
         guard let epoch = identity.lineage.epoch else { throw StoreError.corrupt("a workspace without an epoch") }
         self.epoch = epoch
+        served = try workspace.served(transaction)
         clock = try transaction.clockDocument()
         head = try transaction.head()
         chain = try transaction.chain(at: head) ?? UUIDBits(high: 0, low: 0)
@@ -89,7 +92,7 @@ final class Committer {
             // What the device had declared as unsent at hello (rule T4).
             site.pending = max(0, site.pending - 1)
             // A receipt for a commit is a reason to believe in what it had seen.
-            site.lastContact = now
+            site.noteContact(at: now, served: served)
         }
         sites[site.site] = site
         return .acknowledge(Acknowledge(items: items, credit: 0, expect: expect))
@@ -113,10 +116,12 @@ final class Committer {
         if let moved = try transaction.document(DotDocument.self, DotDocument.key(dot)) {
             return item(commit, at: moved.position, .known)
         }
-        guard let position = try transaction.position(of: commit.id) else { return nil }
-        guard let entry = try transaction.entry(at: position) else { return item(commit, at: position, .merged) }
+        guard let origin = try transaction.origin(of: commit.id) else { return nil }
+        guard let entry = try transaction.entry(at: origin.position) else {
+            return origin.site == dot.site ? item(commit, at: origin.position, .merged) : nil
+        }
         guard entry.dot == dot else { return nil }
-        return item(commit, at: position, entry.answer.verdict)
+        return item(commit, at: origin.position, entry.answer.verdict)
     }
 
     private func item(_ commit: SealedCommit, at position: Position, _ verdict: Answer.Verdict) -> Acknowledge.Item {
@@ -137,7 +142,7 @@ final class Committer {
         let stamp = accepted(sent, after: site.lastStamp)
         var result: Merged
         var kind = LogEntry.Kind.commit
-        if let first = try transaction.position(of: commit.id) {
+        if let first = try transaction.origin(of: commit.id) {
             kind = .known
             result = Merged(answer: try knownAnswer(first))
             try transaction.set(DotDocument(dot: dot, position: head + 1))
@@ -178,9 +183,12 @@ final class Committer {
     static let futureMax: Int64 = 60_000
 
     /// The answer to a known id repeats its first answer (rule A2).
-    private func knownAnswer(_ position: Position) throws -> Answer {
-        let first = try transaction.entry(at: position)?.answer
-        return Answer(verdict: .known, notices: first?.notices ?? [])
+    private func knownAnswer(_ first: CommitOrigin) throws -> Answer {
+        let key = AnswerDocument.key(first.site, first.position)
+        let answer =
+            try transaction.entry(at: first.position)?.answer
+            ?? transaction.document(AnswerDocument.self, key)?.answer
+        return Answer(verdict: .known, notices: answer?.notices ?? [])
     }
 
     /// Rule C6: what a vector clock says to have seen must have been sent, and must be its author's own otherwise.
@@ -204,6 +212,11 @@ final class Committer {
 
     /// Rule A4: a commit that fails is undone alone, parked and answered.
     private func merged(_ commit: SealedCommit, _ stamp: HLC, _ user: UserDocument) -> Merged {
+        guard !workspace.isPoison(commit.id) else {
+            workspace.environment.warn(
+                "commit \(commit.id) (\(commit.envelope.dot)) was under way at two crashes and was parked")
+            return Merged(refused: .failed, detail: "the server ended twice while it merged this commit")
+        }
         let body: CommitBody
         do {
             body = try CommitBody(decoding: commit.sealed)

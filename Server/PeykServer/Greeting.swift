@@ -58,12 +58,15 @@ struct Greeting {
         site.helloAt = now
         site.applied = reason == nil ? max(site.applied, min(hello.applied, head)) : min(hello.applied, head, common)
         site.reached = isFresh ? 0 : min(hello.cursor, head, common)
-        site.lastContact = now
+        site.noteContact(at: now, served: try workspace.served(transaction))
+        // It is back: from here on it holds back what it needs again (rule T1).
+        site.isExpired = false
         site.pending = hello.pending
         site.schemaVersion = hello.schemaVersion
         site.program = String(hello.program.prefix(100))
         if let token { site.noteSent(token.position, in: token.epoch) }
         try transaction.set(site)
+        if reason == nil { try transaction.dropAnswered(of: site) }
         return try admission(site, known, reason, common)
     }
 
@@ -162,6 +165,7 @@ struct Greeting {
         site.offered = nonce
         site.sent = known?.sent ?? []
         site.epoch = identity.lineage.epoch
+        site.resyncBelow = known?.resyncBelow ?? 0
         return site
     }
 
@@ -171,7 +175,7 @@ struct Greeting {
         _ site: SiteDocument, _ known: SiteDocument?, _ reason: NewSiteReason?, _ common: Position
     ) throws -> Admission {
         let grant = user.grant
-        let (entrance, backfill) = entrance(known, grant, common)
+        let (entrance, backfill) = try entrance(site, known, grant, common)
         var kept = hello.scope.buckets.filter { grant.read.contains($0) }
         if case .snapshot = entrance { kept = [] }
         let schema = transaction.schema
@@ -192,15 +196,19 @@ struct Greeting {
             credit: hello.credit)
     }
 
-    private func entrance(_ known: SiteDocument?, _ grant: Grant, _ common: Position) -> (Entrance, BackfillMark?) {
+    private func entrance(
+        _ site: SiteDocument, _ known: SiteDocument?, _ grant: Grant, _ common: Position
+    ) throws -> (Entrance, BackfillMark?) {
         let held = hello.scope.buckets
+        // What was forgotten (rule T1): outcomes, tombstones, and whatever the device's lease gave up.
+        let forgotten = max(clock.logHorizon, try transaction.collection().tombstoneHorizon, site.resyncBelow)
         let added = grant.read.filter { !held.contains($0) }
         let entrance: Entrance
         if isFresh {
             entrance = .snapshot(known == nil || known?.applied == 0 ? .first : .asked)
         } else if hello.cursor > common {
             entrance = .snapshot(.restored)
-        } else if hello.cursor < clock.logHorizon {
+        } else if hello.cursor < forgotten {
             entrance = .snapshot(.horizon)
         } else {
             entrance = added.isEmpty ? .resume : .widen(added: added)

@@ -33,6 +33,8 @@ public final class MemoryStore: Store {
     }
 
     public func query(_ sql: String, _ values: [Value]) throws -> [[Value]] { throw StoreError.noSQL }
+
+    public func checkpoint() throws {}
 }
 
 /// All that the store holds, as one value.
@@ -44,7 +46,7 @@ struct MemoryState: Sendable {
     var ledger: [RecordKey: Set<RecordID>] = [:]
     var log: [LogEntry] = []
     var positions: [RecordKey: [Position]] = [:]
-    var commits: [CommitID: Position] = [:]
+    var commits: [CommitID: CommitOrigin] = [:]
     var documents: [String: [String: [UInt8]]] = [:]
 }
 
@@ -102,7 +104,25 @@ private final class MemoryTransaction: StoreTransaction {
 
     func positions(of key: RecordKey) throws -> [Position] { state.positions[key] ?? [] }
 
-    func position(of commit: CommitID) throws -> Position? { state.commits[commit] }
+    func origin(of commit: CommitID) throws -> CommitOrigin? { state.commits[commit] }
+
+    func firstPosition() throws -> Position? { state.log.first?.position }
+
+    func tombstones(upTo: Position, _ body: (RecordKey, StoredRecord) throws -> Bool) throws {
+        var found: [(order: (Position, Int, RecordID), record: StoredRecord)] = []
+        for (table, rows) in state.records {
+            for (id, record) in rows where !record.state.isAlive && record.position <= upTo {
+                found.append(((record.position, -table, id), record))
+            }
+        }
+        for (order, record) in found.sorted(by: { $0.order < $1.order }) {
+            guard try body(RecordKey(table: -order.1, record: order.2), record) else { return }
+        }
+    }
+
+    func tombstoneCount() throws -> Int64 {
+        state.records.values.reduce(0) { $0 + Int64($1.values.count { !$0.state.isAlive }) }
+    }
 
     func document(_ collection: String, _ key: String) throws -> [UInt8]? { state.documents[collection]?[key] }
 
@@ -137,7 +157,7 @@ private final class MemoryTransaction: StoreTransaction {
     }
 
     func drop(_ key: RecordKey) throws {
-        try unlink(key)
+        guard try record(key)?.state.isAlive == false else { return }
         state.records[key.table]?[key.record] = nil
     }
 
@@ -145,7 +165,18 @@ private final class MemoryTransaction: StoreTransaction {
         guard entry.position == (try head()) + 1 else { throw StoreError.corrupt("a gap in the log") }
         state.log.append(entry)
         for effect in entry.effects { state.positions[effect.key, default: []].append(entry.position) }
-        if entry.kind != .known, state.commits[entry.commit] == nil { state.commits[entry.commit] = entry.position }
+        if entry.kind != .known, state.commits[entry.commit] == nil {
+            state.commits[entry.commit] = CommitOrigin(position: entry.position, site: entry.dot.site)
+        }
+    }
+
+    func trimLog(upTo: Position) throws {
+        let end = min(upTo, try head() - 1)
+        let gone = state.log.prefix { $0.position <= end }
+        for entry in gone {
+            for effect in entry.effects { state.positions[effect.key]?.removeAll { $0 == entry.position } }
+        }
+        state.log.removeFirst(gone.count)
     }
 
     func adopt(_ schema: Schema) throws {

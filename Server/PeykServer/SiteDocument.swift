@@ -45,6 +45,12 @@ public struct SiteDocument: Document {
     /// The highest cursor that it is known to have had; below it, it was restored from an image (rule I3).
     public var reached: Position = 0
     public var sent: [Sent] = []
+    /// The server's count of served milliseconds at the last contact (rule T1).
+    public var servedAt: Int64 = 0
+    /// Its lease ran out (rule T1): it holds nothing back until it comes again.
+    public var isExpired = false
+    /// A replica of this site whose cursor is below must resync, however far the log reaches (rule T1).
+    public var resyncBelow: Position = 0
     /// Unix milliseconds of the server; 0 if never.
     public var lastContact: Int64 = 0
     /// Commits that it declared and had not sent.
@@ -72,6 +78,25 @@ public struct SiteDocument: Document {
     /// The highest position of `epoch` that was proven to be sent; 0 if none.
     public func sent(in epoch: Epoch?) -> Position { sent.first { $0.epoch == epoch }?.position ?? 0 }
 
+    /// Whether its report holds back what may be forgotten (rule T1): it may come again with edits, and has a lease.
+    public var isLive: Bool { !isRevoked && replacedBy == nil && !isExpired && helloNumber > 0 }
+
+    /// For people: `live`, `expired` (its lease ran out; it resyncs when it comes again), `replaced` or `revoked`.
+    public var state: String {
+        if isRevoked { return "revoked" }
+        if replacedBy != nil { return "replaced" }
+        return isExpired ? "expired" : "live"
+    }
+
+    /// What it has behind it, for what may be forgotten: what it reported, or what an expired lease gave up.
+    public var passed: Position { max(applied, resyncBelow) }
+
+    /// - Parameter served: ``StoreReader/served(_:)``.
+    public mutating func noteContact(at now: Int64, served: Int64) {
+        lastContact = now
+        servedAt = max(servedAt, served)
+    }
+
     public mutating func noteSent(_ position: Position, in epoch: Epoch) {
         guard let index = sent.firstIndex(where: { $0.epoch == epoch }) else {
             sent.append(Sent(epoch: epoch, position: position))
@@ -97,6 +122,9 @@ public struct SiteDocument: Document {
         members["epoch"] = epoch.map { .string($0.description) }
         if owesNames { members["owes_names"] = true }
         if mustRenew { members["must_renew"] = true }
+        if servedAt > 0 { members["served_at"] = .integer(servedAt) }
+        if isExpired { members["expired"] = true }
+        if resyncBelow > 0 { members["resync_below"] = .integer(resyncBelow) }
         members["replaced_by"] = replacedBy.map { .string($0.description) }
         return .object(members)
     }
@@ -123,6 +151,9 @@ public struct SiteDocument: Document {
         lastAnchor = json["last_anchor"].flatMap { Sent(json: $0) }
         mustRenew = json["must_renew"]?.boolValue ?? false
         replacedBy = json["replaced_by"]?.stringValue.flatMap { SiteID($0) }
+        servedAt = number("served_at")
+        isExpired = json["expired"]?.boolValue ?? false
+        resyncBelow = number("resync_below")
         applied = number("applied")
         reached = number("reached")
         sent = (json["sent"]?.arrayValue ?? []).compactMap { Sent(json: $0) }

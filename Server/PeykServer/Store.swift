@@ -7,10 +7,20 @@ public import PeykModel
 public protocol Store: AnyObject, Sendable {
     /// Runs `body` in one transaction that is durable when this returns, and undone whole when `body` throws.
     func write<Result>(_ body: (any StoreTransaction) throws -> Result) throws -> Result
+    /// As ``write(_:)``, but the result need only outlive this process, not the machine: a note that costs no sync of
+    /// the disk. The next ``write(_:)`` makes it durable, too.
+    func note(_ body: (any StoreTransaction) throws -> Void) throws
     /// Runs `body` on one snapshot.
     func read<Result>(_ body: (any StoreReader) throws -> Result) throws -> Result
     /// Read-only SQL for reports, where the store speaks it: rows of values. Others throw ``StoreError/noSQL``.
     func query(_ sql: String, _ values: [Value]) throws -> [[Value]]
+    /// Gives back what the store keeps beside its data and needs no more, such as a write-ahead log. Where readers keep
+    /// it in use it stays; a later call succeeds.
+    func checkpoint() throws
+}
+
+extension Store {
+    public func note(_ body: (any StoreTransaction) throws -> Void) throws { try write(body) }
 }
 
 public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -60,6 +70,11 @@ public protocol StoreReader {
 
     /// A record, alive or tombstone; nil if it was never there or its tombstone was collected.
     func record(_ key: RecordKey) throws -> StoredRecord?
+    /// Records that do not live and that no position after `upTo` wrote, by that position, the later tables first
+    /// (children before their parents), until `body` returns false.
+    func tombstones(upTo: Position, _ body: (RecordKey, StoredRecord) throws -> Bool) throws
+    /// How many tombstones there are.
+    func tombstoneCount() throws -> Int64
     /// Living records of a table in id order after `after`, until `body` returns false. No copy of the whole table.
     func records(of table: Int, after: RecordID?, _ body: (RecordID, StoredRecord) throws -> Bool) throws
     /// How many records of a table live.
@@ -83,8 +98,11 @@ public protocol StoreReader {
     func log(after: Position, upTo: Position, _ body: (LogEntry) throws -> Bool) throws
     /// Positions whose outcome names the record, ascending.
     func positions(of key: RecordKey) throws -> [Position]
-    /// Where a commit was first taken in (rule C1: by its id).
-    func position(of commit: CommitID) throws -> Position?
+    /// Where a commit was first taken in (rule C1: by its id), and under which site; also where the log does not reach
+    /// back any more.
+    func origin(of commit: CommitID) throws -> CommitOrigin?
+    /// The first position that the log has; nil for an empty one.
+    func firstPosition() throws -> Position?
 
     /// A small document (sites, users, invites, answers, keys): JSON or bytes, by collection and key.
     func document(_ collection: String, _ key: String) throws -> [UInt8]?
@@ -92,7 +110,19 @@ public protocol StoreReader {
     func documents(_ collection: String, prefix: String) throws -> [(key: String, value: [UInt8])]
 }
 
+/// Where a commit was first taken in.
+public struct CommitOrigin: Hashable, Sendable {
+    public var position: Position
+    public var site: SiteID
+    public init(position: Position, site: SiteID) {
+        self.position = position
+        self.site = site
+    }
+}
+
 extension StoreReader {
+    public func position(of commit: CommitID) throws -> Position? { try origin(of: commit)?.position }
+
     public func scan(
         table: Int, after: RecordID?, readableBy buckets: [Bucket], above horizon: Position,
         _ body: (RecordID, Row, [CommitID]) throws -> Bool
@@ -128,6 +158,8 @@ public protocol StoreTransaction: StoreReader {
     func drop(_ key: RecordKey) throws
     /// Appends an outcome; its position must be head + 1.
     func append(_ entry: LogEntry) throws
+    /// Drops outcomes up to `upTo`, never the last one. What stays of each is where its commit was taken in.
+    func trimLog(upTo: Position) throws
     /// Changes the tables to this schema, which only adds (rule T2).
     func adopt(_ schema: Schema) throws
     func setDocument(_ collection: String, _ key: String, _ value: [UInt8]?) throws

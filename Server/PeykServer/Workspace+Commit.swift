@@ -36,22 +36,55 @@ public struct ServerOutcome: Hashable, Sendable {
 }
 
 extension Workspace {
-    /// Takes in the pushes of a group in one transaction: durable when this returns (P16).
+    /// Takes in the pushes of a group: durable when this returns (P16). One transaction, unless a commit of the group
+    /// was under way when the server crashed: such a one is merged apart (rule A4).
     ///
     /// - Returns: one result for each push, in order.
-    /// - Throws: errors of the store only; then nothing of the group was taken.
+    /// - Throws: errors of the store only; then what was not acknowledged may be pushed again.
     public func commit(_ pushes: [PushRequest]) throws -> [PushResult] {
-        let results = try store.write { transaction in
-            Failpoint.hit("server.group.begun")
-            let committer = try Committer(self, transaction)
-            let results = try pushes.map { try committer.take($0) }
-            Failpoint.hit("server.group.merged")
-            try committer.finish()
-            try Failpoint.hitOrThrow("server.group.before-commit")
+        guard pushes.contains(where: { $0.commits.contains { isSuspect($0.id) } }) else {
+            return try commitGroup(pushes)
+        }
+        return try pushes.map { try commitApart($0) }
+    }
+
+    private func commitGroup(_ pushes: [PushRequest]) throws -> [PushResult] {
+        try underway(pushes.flatMap { $0.commits.map(\.id) }) {
+            let results = try store.write { transaction in
+                Failpoint.hit("server.group.begun")
+                let committer = try Committer(self, transaction)
+                let results = try pushes.map { try committer.take($0) }
+                Failpoint.hit("server.group.merged")
+                try committer.finish()
+                try settle(transaction, pushes.flatMap { $0.commits.map(\.id) })
+                try Failpoint.hitOrThrow("server.group.before-commit")
+                return results
+            }
+            Failpoint.hit("server.group.committed")
             return results
         }
-        Failpoint.hit("server.group.committed")
-        return results
+    }
+
+    /// Suspects alone, what lies between them together.
+    private func commitApart(_ push: PushRequest) throws -> PushResult {
+        var parts: [[SealedCommit]] = []
+        var wasSuspect = true
+        for commit in push.commits {
+            let isSuspect = isSuspect(commit.id)
+            if isSuspect || wasSuspect { parts.append([]) }
+            parts[parts.count - 1].append(commit)
+            wasSuspect = isSuspect
+        }
+        if parts.isEmpty { parts = [[]] }
+        var all = Acknowledge(items: [], credit: 0)
+        for part in parts {
+            guard let result = try commitGroup([PushRequest(context: push.context, commits: part)]).first else { break }
+            guard case .acknowledge(let acknowledge) = result else { return result }
+            all.items += acknowledge.items
+            all.expect = acknowledge.expect
+            if all.expect != nil { break }
+        }
+        return .acknowledge(all)
     }
 
     /// The server's own writes: imports by IT, users, territories, stages. Rights are not asked; all else holds.

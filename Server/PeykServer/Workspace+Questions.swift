@@ -121,12 +121,8 @@ extension Workspace {
         try change(context) { site, transaction in
             site.applied = max(site.applied, min(position, context.sent))
             site.reached = max(site.reached, site.applied)
-            site.lastContact = environment.now()
-            for answer in try transaction.documents(
-                AnswerDocument.self, prefix: AnswerDocument.prefix(context.site)) where answer.position <= site.applied
-            {
-                try transaction.remove(answer)
-            }
+            site.noteContact(at: environment.now(), served: try served(transaction))
+            try transaction.dropAnswered(of: site)
         }
     }
 

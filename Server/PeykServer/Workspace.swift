@@ -10,25 +10,36 @@ public struct ServerEnvironment: Sendable {
     public var random: @Sendable (Int) -> [UInt8]
     /// Takes lines for the server's log, such as why a commit failed.
     public var warn: @Sendable (String) -> Void
+    /// Milliseconds of a clock that only goes on, from any start: for leases (rule T1).
+    public var uptime: @Sendable () -> Int64
 
+    /// - Parameter uptime: nil takes `now`, for tests whose clock never jumps.
     public init(
         now: @escaping @Sendable () -> Int64, random: @escaping @Sendable (Int) -> [UInt8],
-        warn: @escaping @Sendable (String) -> Void = { _ in }
+        warn: @escaping @Sendable (String) -> Void = { _ in }, uptime: (@Sendable () -> Int64)? = nil
     ) {
         self.now = now
         self.random = random
         self.warn = warn
+        self.uptime = uptime ?? now
     }
 
     /// - Parameter now: Unix milliseconds; the clock is the caller's.
     public static func live(
         now: @escaping @Sendable () -> Int64, warn: @escaping @Sendable (String) -> Void = { _ in }
     ) -> ServerEnvironment {
+        // Stands still while the machine sleeps: no server served then.
+        let clock = SuspendingClock()
+        let start = clock.now
+        let uptime: @Sendable () -> Int64 = {
+            let (seconds, attoseconds) = start.duration(to: clock.now).components
+            return seconds * 1_000 + attoseconds / 1_000_000_000_000_000
+        }
         let random: @Sendable (Int) -> [UInt8] = { count in
             var generator = SystemRandomNumberGenerator()
             return (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
         }
-        return ServerEnvironment(now: now, random: random, warn: warn)
+        return ServerEnvironment(now: now, random: random, warn: warn, uptime: uptime)
     }
 }
 
@@ -42,6 +53,8 @@ public final class Workspace: Sendable {
     public let keys: WorkspaceKeys
     public let environment: ServerEnvironment
     public let name: String
+    let servedTime = ServedTime()
+    let suspects = Suspects()
     private let sessions = Mutex(Sessions())
 
     private struct Sessions {
@@ -55,6 +68,7 @@ public final class Workspace: Sendable {
         self.keys = keys
         self.environment = environment
         name = try store.read { try $0.workspaceDocument().name }
+        try countCrash()
     }
 
     /// Makes a workspace in an empty store: its identity, its first epoch and its schema.

@@ -286,12 +286,23 @@ class SQLiteReader: SQLReader {
         return found
     }
 
-    func position(of commit: CommitID) throws -> Position? {
-        let statement = try connection.statement(
-            "SELECT position FROM peyk_log WHERE commit_id = ? AND kind <> 1")
-        defer { statement.reset() }
-        try statement.bind(1, bits: commit.bits)
-        return try statement.step() ? statement.int64(0) : nil
+    func origin(of commit: CommitID) throws -> CommitOrigin? {
+        for sql in [
+            "SELECT position, site FROM peyk_log WHERE commit_id = ? AND kind <> 1",
+            "SELECT position, site FROM peyk_commit WHERE id = ?",
+        ] {
+            let statement = try connection.statement(sql)
+            defer { statement.reset() }
+            try statement.bind(1, bits: commit.bits)
+            guard try statement.step() else { continue }
+            return CommitOrigin(
+                position: statement.int64(0), site: SiteID(rawValue: UInt64(bitPattern: statement.int64(1))))
+        }
+        return nil
+    }
+
+    func firstPosition() throws -> Position? {
+        try connection.value("SELECT min(position) FROM peyk_log", [])?.integerValue
     }
 
     // MARK: - Documents

@@ -39,14 +39,32 @@ public final class SQLiteStore: Store, Sendable {
                 try MetaRow.set("format", .integer(StoreLayout.format), connection)
             }
         }
-        let plan = try writer.read { connection in
-            guard try Self.hasTables(connection), let format = try MetaRow.value("format", connection)?.integerValue
-            else { throw SQLiteStoreError.notAStore(path: path) }
-            guard format == StoreLayout.format else { throw SQLiteStoreError.format(found: format) }
-            return SchemaPlan(schema: try MetaRow.schema(connection))
+        let format = try writer.read { try Self.format($0, path) }
+        guard format <= StoreLayout.format else { throw SQLiteStoreError.newer(found: format) }
+        if format < StoreLayout.format {
+            guard access != .readOnly else { throw SQLiteStoreError.older(found: format) }
+            try writer.write { try Self.upgrade($0, path) }
         }
-        plans = Mutex(plan)
+        plans = Mutex(try writer.read { SchemaPlan(schema: try MetaRow.schema($0)) })
         if access != .readOnly { try writer.write { try Self.widenLedger($0) } }
+    }
+
+    private static func format(_ connection: Connection, _ path: String) throws -> Int64 {
+        guard try hasTables(connection), let format = try MetaRow.value("format", connection)?.integerValue else {
+            throw SQLiteStoreError.notAStore(path: path)
+        }
+        return format
+    }
+
+    /// Step by step in one transaction: a file is of the old format or of this one, never between.
+    private static func upgrade(_ connection: Connection, _ path: String) throws {
+        var format = try format(connection, path)
+        while format < StoreLayout.format {
+            guard let step = StoreLayout.upgrade(from: format) else { throw SQLiteStoreError.older(found: format) }
+            try connection.execute(step)
+            format += 1
+        }
+        try MetaRow.set("format", .integer(format), connection)
     }
 
     /// The ledger is the program's own table: a newer program may have given it more fields than the file has.
@@ -60,7 +78,15 @@ public final class SQLiteStore: Store, Sendable {
     }
 
     public func write<Result>(_ body: (any StoreTransaction) throws -> Result) throws -> Result {
-        let (result, made, plan) = try writer.write { connection in
+        try write(isDurable: true, body)
+    }
+
+    public func note(_ body: (any StoreTransaction) throws -> Void) throws { try write(isDurable: false, body) }
+
+    private func write<Result>(
+        isDurable: Bool, _ body: (any StoreTransaction) throws -> Result
+    ) throws -> Result {
+        let (result, made, plan) = try writer.write(isDurable: isDurable) { connection in
             let transaction = try SQLiteTransaction(
                 connection, plan: try currentPlan(connection), audiences: audiences)
             let result = try body(transaction)
@@ -116,14 +142,18 @@ public protocol SQLReader: StoreReader {
 /// Why a file is not taken as a store.
 public enum SQLiteStoreError: Error, Hashable, Sendable, CustomStringConvertible {
     case notAStore(path: String)
-    case format(found: Int64)
+    case newer(found: Int64)
+    case older(found: Int64)
 
     public var description: String {
         switch self {
         case .notAStore(let path): "\(path) is not a Peyk workspace. Nothing was changed; check --data."
-        case .format(let found):
-            "The workspace has format \(found); this peykd knows \(StoreLayout.format). Nothing was changed; "
-                + "use the peykd that it was made with, or a newer one."
+        case .newer(let found):
+            "The workspace has format \(found), and this peykd knows formats up to \(StoreLayout.format). Nothing was "
+                + "changed; use the peykd that it was last served with, or a newer one."
+        case .older(let found):
+            "The workspace has format \(found), of an older peykd. Nothing was changed; start “peykd serve” once, which "
+                + "brings it to format \(StoreLayout.format)."
         }
     }
 }

@@ -196,6 +196,30 @@ final class SQLiteTransaction: SQLiteReader, StoreTransaction {
         knownHead = entry.position
     }
 
+    func trimLog(upTo: Position) throws {
+        let end = min(upTo, try head() - 1)
+        var gone: [(position: Position, keys: [RecordKey])] = []
+        try log(after: 0, upTo: end) { entry in
+            gone.append((entry.position, entry.effects.map(\.key)))
+            return true
+        }
+        for (position, keys) in gone {
+            for key in keys {
+                let record = try connection.statement(
+                    "DELETE FROM peyk_log_record WHERE tbl = ? AND id = ? AND position = ?")
+                try bind(key, to: record)
+                try record.bind(3, int64: position)
+                try record.run()
+            }
+        }
+        try connection.run(
+            """
+            INSERT OR IGNORE INTO peyk_commit(id, position, site)
+            SELECT commit_id, position, site FROM peyk_log WHERE position <= ? AND kind <> 1
+            """, [.integer(end)])
+        try connection.run("DELETE FROM peyk_log WHERE position <= ?", [.integer(end)])
+    }
+
     // MARK: - Schema and documents
 
     func adopt(_ schema: Schema) throws {

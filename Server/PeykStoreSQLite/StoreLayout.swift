@@ -2,7 +2,7 @@ import PeykModel
 
 /// The tables of `workspace.sqlite`: typed ones per schema, and what the server keeps beside them.
 enum StoreLayout {
-    static let format: Int64 = 1
+    static let format: Int64 = 2
 
     /// What every store has. `peyk_record` holds living records only, in the same order as the typed tables, so that
     /// a page reads both side by side; a tombstone stands in `peyk_tombstone` with its whole row (rule T1).
@@ -29,7 +29,25 @@ enum StoreLayout {
         CREATE TABLE peyk_document(
             collection TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
             PRIMARY KEY(collection, key)) STRICT, WITHOUT ROWID;
+        """ + retention
+
+    /// Since format 2. Of outcomes that have left the log, `peyk_commit` keeps where their commits were taken in: a
+    /// copy may offer one again after years (rule I3). Tombstones are collected by position, children before parents.
+    static let retention = """
+
+        CREATE TABLE peyk_commit(
+            id BLOB PRIMARY KEY NOT NULL, position INTEGER NOT NULL, site INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE INDEX peyk_tombstone_position ON peyk_tombstone(position, tbl DESC, id);
         """
+
+    /// The statements that take a store of format `format` to the next one. All steps from a file's format to
+    /// ``format`` run in one transaction.
+    static func upgrade(from format: Int64) -> String? {
+        switch format {
+        case 1: retention
+        default: nil
+        }
+    }
 
     /// The statements that take a store from `old` (nil: a new one) to `new`. They only add (rule T2).
     static func changes(from old: Schema?, to new: Schema) -> [String] {

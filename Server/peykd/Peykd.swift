@@ -28,6 +28,7 @@ struct Peykd: AsyncParsableCommand {
                 name: "Data",
                 subcommands: [
                     SchemaGroup.self, ReportCommand.self, ImportCommand.self, ExportCommand.self, DumpCommand.self,
+                    RetentionGroup.self,
                 ]),
         ])
 

@@ -28,10 +28,16 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     private let inside = Atomic<UInt>(0)
     /// Frames in the log at which the next checkpoint is tried. Used only inside `queue`.
     private var checkpointAt = Database.checkpointFrames
+    /// Frames in the log at the last checkpoint: fewer afterwards mean that the log has started anew.
+    private var framesThen: Int32 = 0
     private var isClosed = false
 
     /// SQLite's own default for automatic checkpoints.
     private static let checkpointFrames: Int32 = 1_000
+    /// From so many frames on the log is emptied, waiting for readers: some 64 MB. Without that, readers that overlap
+    /// for ever would let it grow for ever (F80), since it starts anew only at a moment when nobody reads from it.
+    private static let truncateFrames: Int32 = 16_000
+    private let truncateAt: Int32
 
     /// SQLite counts its memory under a mutex at each allocation, for statistics that nobody here asks for: some
     /// tenth of a small write. Must be said before the library is first used; later it is refused, which is harmless.
@@ -48,8 +54,17 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     ///   - lockPath: the side file for the advisory lock; nil for none.
     ///   - busySeconds: how long to wait for other processes before an error that says so.
     /// - Throws: ``SQLiteError``
-    public init(path: String, access: Access = .readWrite, lockPath: String?, busySeconds: Double = 5) throws {
+    public convenience init(path: String, access: Access = .readWrite, lockPath: String?, busySeconds: Double = 5)
+        throws
+    {
+        try self.init(
+            path: path, access: access, lockPath: lockPath, busySeconds: busySeconds, truncateAt: Self.truncateFrames)
+    }
+
+    /// - Parameter truncateAt: frames of the log from which it is emptied, waiting for readers.
+    init(path: String, access: Access, lockPath: String?, busySeconds: Double, truncateAt: Int32) throws {
         Self.leaveOutMemoryStatistics
+        self.truncateAt = truncateAt
         self.path = path
         self.access = access
         self.busySeconds = busySeconds
@@ -97,6 +112,7 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
                 """
                 PRAGMA synchronous = FULL;
                 PRAGMA wal_autocheckpoint = 0;
+                PRAGMA journal_size_limit = 67108864;
                 PRAGMA secure_delete = FAST;
                 """)
         }
@@ -158,9 +174,14 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     ///
     /// - Returns: what `body` returned, once it is durable.
     ///
-    /// - Parameter checkingForeignKeys: false leaves references unchecked and cascades undone; only for a first
-    ///   load whose end checks them itself.
-    public func write<T>(checkingForeignKeys: Bool = true, _ body: (Connection) throws -> T) throws -> T {
+    /// - Parameters:
+    ///   - checkingForeignKeys: false leaves references unchecked and cascades undone; only for a first load whose end
+    ///     checks them itself.
+    ///   - isDurable: false leaves out the sync of the disk: what is written outlives the process, and the machine only
+    ///     after the next durable write.
+    public func write<T>(
+        checkingForeignKeys: Bool = true, isDurable: Bool = true, _ body: (Connection) throws -> T
+    ) throws -> T {
         guard access != .readOnly else {
             throw SQLiteError(code: SQLITE_READONLY, message: "opened for reading only")
         }
@@ -169,6 +190,9 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
             defer { if isLocked { lock?.unlock() } }
             if !checkingForeignKeys { try connection.execute("PRAGMA foreign_keys = OFF") }
             defer { if !checkingForeignKeys { try? connection.execute("PRAGMA foreign_keys = ON") } }
+            if !isDurable { try connection.execute("PRAGMA synchronous = NORMAL") }
+            // Whatever happens, the next transaction syncs; should this fail, so would it.
+            defer { if !isDurable { try? connection.execute("PRAGMA synchronous = FULL") } }
             try connection.run("BEGIN IMMEDIATE")
             let result: T
             do {
@@ -181,9 +205,14 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
                 if connection.isInTransaction { try? connection.run("ROLLBACK") }
                 throw error
             }
+            if connection.walFrames > 0, connection.walFrames < framesThen {
+                checkpointAt = Self.checkpointFrames
+                framesThen = 0
+            }
             if connection.walFrames >= checkpointAt {
+                let mode = connection.walFrames >= truncateAt ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE
                 // Its failure loses nothing: the log stays, and the next write tries again.
-                try? checkpoint(connection, mode: SQLITE_CHECKPOINT_PASSIVE)
+                try? checkpoint(connection, mode: mode)
             }
             return result
         }
@@ -205,8 +234,9 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
         Failpoint.hit("sqlite.checkpoint.begun")
         let code = sqlite3_wal_checkpoint_v2(connection.handle, nil, mode, &frames, &moved)
         Failpoint.hit("sqlite.checkpoint.done")
-        // A reader may keep part of the log in use: try again only when there is something more to move.
-        checkpointAt = frames > moved ? frames + Self.checkpointFrames : Self.checkpointFrames
+        // While readers keep the log in use it goes on where it ended: try again only when there is more to move.
+        framesThen = max(0, frames)
+        checkpointAt = framesThen + Self.checkpointFrames
         connection.walFrames = 0
         guard code == SQLITE_OK || (code == SQLITE_BUSY && mode == SQLITE_CHECKPOINT_PASSIVE) else {
             throw Connection.error(connection.handle, code, sql: nil)

@@ -126,6 +126,7 @@ final class FailingStore: Store {
     }
     func read<Result>(_ body: (any StoreReader) throws -> Result) throws -> Result { try store.read(body) }
     func query(_ sql: String, _ values: [Value]) throws -> [[Value]] { try store.query(sql, values) }
+    func checkpoint() throws { try store.checkpoint() }
 }
 
 private struct FailingTransaction: StoreTransaction {
@@ -148,7 +149,13 @@ private struct FailingTransaction: StoreTransaction {
         try base.log(after: after, upTo: upTo, body)
     }
     func positions(of key: RecordKey) throws -> [Position] { try base.positions(of: key) }
-    func position(of commit: CommitID) throws -> Position? { try base.position(of: commit) }
+    func origin(of commit: CommitID) throws -> CommitOrigin? { try base.origin(of: commit) }
+    func firstPosition() throws -> Position? { try base.firstPosition() }
+    func tombstones(upTo: Position, _ body: (RecordKey, StoredRecord) throws -> Bool) throws {
+        try base.tombstones(upTo: upTo, body)
+    }
+    func tombstoneCount() throws -> Int64 { try base.tombstoneCount() }
+    func trimLog(upTo: Position) throws { try base.trimLog(upTo: upTo) }
     func document(_ collection: String, _ key: String) throws -> [UInt8]? { try base.document(collection, key) }
     func documents(_ collection: String, prefix: String) throws -> [(key: String, value: [UInt8])] {
         try base.documents(collection, prefix: prefix)

@@ -7,7 +7,7 @@ import PeykWire
 
 /// A replica in memory that does what the rules ask of one, without capture: it seals, syncs and applies.
 final class Device {
-    let office: Office
+    var office: Office
     let user: RecordID
     private let key: Curve25519.Signing.PrivateKey
     var enrolled: Enrolled
@@ -137,7 +137,7 @@ final class Device {
         var hello = Hello(
             number: helloNumber, site: site, certificate: enrolled.certificate, nonce: nonce, lineage: lineage,
             cursor: cursor, anchorToken: token, lastSealed: seq, lastAcknowledged: acknowledged,
-            lastKept: pending.last.map { KeptCommit(seq: $0.envelope.dot.seq, id: $0.id) }, applied: cursor,
+            lastKept: pending.last.map { KeptCommit(seq: $0.envelope.dot.seq, id: $0.id) }, applied: report,
             scope: held, schemaVersion: 1, pending: Int64(pending.count), backfill: backfill,
             wallTime: office.time.now + skew, program: "test")
         hello.signature = Array(
@@ -294,13 +294,20 @@ final class Device {
         }
     }
 
+    /// Rule T1: the lower of the cursor and the anchor of the oldest commit without an answer.
+    var report: Position { pending.reduce(cursor) { min($0, $1.envelope.clock.anchor) } }
+
     /// Connect, push, pull, confirm.
     func sync() throws {
         try connect()
         if !pending.isEmpty { try push() }
         try pull()
+        try confirm()
+    }
+
+    func confirm() throws {
         guard let context else { return }
-        try office.workspace.applied(cursor, by: context)
+        try office.workspace.applied(report, by: context)
     }
 
     /// What it must hold now, by the server.

@@ -70,6 +70,15 @@ final class Office {
         return id
     }
 
+    /// Serves for so long by the office's clock, noting it every minute as a server does (rule T1).
+    func serve(minutes: Int64) throws {
+        workspace.beginServing()
+        for _ in 0..<minutes {
+            time.advance(Workspace.noteServedMilliseconds)
+            try workspace.noteServed()
+        }
+    }
+
     func device(_ user: RecordID, key: UInt8 = 1) throws -> Device {
         let invite = try workspace.invite(user: user, lifetimeSeconds: 3_600)
         return try Device(self, user: user, code: invite.code, key: key)

@@ -48,12 +48,25 @@ struct ClientSessionTests {
         #expect(session.received(.acknowledge(acknowledge), bytes: 40) == [.record(acknowledge)])
         let batch = Sample.batch(from: 10, to: 13)
         #expect(session.received(.batch(batch), bytes: 40) == [.apply(batch)])
-        #expect(session.applied(cursor: 13, isBackfilling: false, fetch: []) == [])
+        #expect(session.applied(cursor: 13, report: 13, isBackfilling: false, fetch: []) == [])
         let last = Sample.batch(from: 13, to: 14)
         #expect(session.received(.batch(last), bytes: 40) == [.apply(last)])
         #expect(
-            session.applied(cursor: 14, isBackfilling: false, fetch: [])
+            session.applied(cursor: 14, report: 14, isBackfilling: false, fetch: [])
                 == [.send(.applied(position: 14)), .send(.bye(nonceStored: true)), .finish])
+    }
+
+    @Test("what is told is the report, not the cursor: a commit without an answer holds it back (T1, m13)")
+    func report() {
+        var (session, _) = opened(head: 12)
+        let commit = Sample.commit(seq: 1)
+        _ = session.loaded([commit], hasMore: false)
+        _ = session.received(.batch(Sample.batch(from: 10, to: 13)), bytes: 1 << 30)
+        let held = session.applied(cursor: 13, report: 10, isBackfilling: false, fetch: [])
+        #expect(!held.contains { if case .send(.applied) = $0 { true } else { false } })
+        _ = session.received(.batch(Sample.batch(from: 13, to: 14)), bytes: 1 << 30)
+        let told = session.applied(cursor: 14, report: 14, isBackfilling: false, fetch: [])
+        #expect(told.contains(.send(.applied(position: 14))))
     }
 
     @Test("a sync ends although others keep writing (F40)")
@@ -62,7 +75,7 @@ struct ClientSessionTests {
         #expect(session.loaded([], hasMore: false) == [])
         let batch = Sample.batch(from: 10, to: 12, head: 5_000)
         #expect(session.received(.batch(batch), bytes: 40) == [.apply(batch)])
-        #expect(session.applied(cursor: 12, isBackfilling: false, fetch: []).last == .finish)
+        #expect(session.applied(cursor: 12, report: 12, isBackfilling: false, fetch: []).last == .finish)
     }
 
     @Test("without push credit nothing is loaded until an acknowledgement gives some")
@@ -92,7 +105,7 @@ struct ClientSessionTests {
         #expect(session.loaded([], hasMore: false) == [])
         let key = RecordKey(table: 1, record: Sample.user)
         _ = session.received(.batch(Sample.batch(from: 10, to: 11)), bytes: 40)
-        #expect(session.applied(cursor: 11, isBackfilling: false, fetch: [key]) == [.send(.fetch([key]))])
+        #expect(session.applied(cursor: 11, report: 11, isBackfilling: false, fetch: [key]) == [.send(.fetch([key]))])
         let records = Records(position: 11, effects: [])
         #expect(session.received(.records(records), bytes: 40) == [.storeRecords(records)])
         #expect(session.recordsStored([key]).last == .finish)

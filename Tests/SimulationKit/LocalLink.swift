@@ -144,7 +144,8 @@ public final class LocalLink {
         case .apply(let batch):
             let applied = try replica.apply(batch)
             return client.applied(
-                cursor: applied.cursor, isBackfilling: applied.isBackfilling, fetch: applied.fetch)
+                cursor: applied.cursor, report: applied.report, isBackfilling: applied.isBackfilling,
+                fetch: applied.fetch)
         case .storeRecords(let records):
             _ = try replica.store(records)
             return client.recordsStored(records.effects.map(\.key))

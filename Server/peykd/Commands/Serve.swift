@@ -32,6 +32,12 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Serve although the clock is more than 30 days ahead of the last commit.")
     var acceptClock = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Keep from now on what devices need that were away for this long while the server ran, such as 90d.",
+            valueName: "time"))
+    var lease: Duration?
+
     @Flag(help: "No TLS: on a loopback address only, for tests.")
     var plaintext = false
 
@@ -66,6 +72,7 @@ struct Serve: AsyncParsableCommand {
         let logger = Logger(label: "peykd")
         let workspace = try installation.openWorkspace { logger.warning("\($0)") }
         try checkClock(workspace, logger)
+        if let lease { try workspace.setRetention(lease: lease.seconds) }
         let identity = plaintext ? nil : try TLSIdentity(directory: installation.directory)
         let server = try await start(workspace, identity, address, logger)
         let control = try await ControlSocket.serve(path: installation.control) { request in

@@ -34,6 +34,7 @@ struct StatusCommand: ParsableCommand {
         }
         func text(_ key: String) -> String { Console.plain(status[key] ?? .null) }
         let show = console.show
+        let retention = status["retention"] ?? .null
         let sessions = network["sessions"]?.arrayValue ?? []
         let lines: [(String, String)] = [
             (show.say("Workspace", "فضای کاری"), text("workspace")),
@@ -49,6 +50,11 @@ struct StatusCommand: ParsableCommand {
             (show.say("Users, devices", "کاربران، دستگاه‌ها"), "\(text("users")), \(text("devices"))"),
             (show.say("Declared unsynced edits", "ویرایش‌های همگام‌نشده"), text("pending_declared")),
             (show.say("Open conflicts", "تعارض‌های باز"), text("conflicts_open")),
+            (
+                show.say("Outcomes, deleted records", "رویدادها، حذف‌شده‌ها"),
+                "\(show.number(retention["log_entries"]?.integerValue ?? 0)), "
+                    + show.number(retention["tombstones"]?.integerValue ?? 0)
+            ),
             (show.say("Store", "حجم"), show.digits(in: "\(bytes / 1_048_576) MB")),
             (show.say("Epoch", "دوره"), String(text("epoch").prefix(8))),
             (show.say("Versions", "نسخه‌ها"), "peykd \(PeykdVersion.text), SQLite \(Database.libraryVersion)"),
