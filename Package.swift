@@ -105,6 +105,9 @@ let targets: [Target] = [
         ]),
 
     // Tests.
+    .target(name: "CSimDisk", path: "Tests/CSimDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
+    library("SimDisk", in: "Tests", ["CSimDisk"]),
+    tests("SimDiskTests", ["PeykModel", "PeykSQLite", "SimDisk"]),
     library(
         "SimulationKit", in: "Tests",
         ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica", "PeykServer", crypto]),
