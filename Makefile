@@ -11,9 +11,9 @@ PACKAGES := libsqlite3-dev libzstd-dev pkg-config sqlite3
 OURS = $(shell find Package.swift Client Protocol Server Sources Tests -name '*.swift' ! -name '*.pb.swift')
 TEST = $(SWIFT) test --disable-xctest --skip-build
 # Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
-APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests)\.
+APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests|FaultTests|FailureTests)\.
 
-.PHONY: help deps build release test crash spin lint format generate demo bench clean
+.PHONY: help deps build release test crash faults failures spin lint format generate demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,8 @@ test: deps lint ## Lint, build, and run every test (the demo too, as one of them
 	$(TEST) --no-parallel --filter '^PeykNetTests\.'
 	$(TEST) --no-parallel --filter '^IntegrationTests\.'
 	$(TEST) --no-parallel --filter '^CrashTests\.'
+	$(TEST) --no-parallel --filter '^FaultTests\.'
+	$(TEST) --no-parallel --filter '^FailureTests\.'
 
 crash: deps ## Kill peyk KILLS times and peykd SERVER_KILLS times, at failpoints and at random (SEED replays)
 	$(SWIFT) build --build-tests
@@ -44,6 +46,14 @@ crash: deps ## Kill peyk KILLS times and peykd SERVER_KILLS times, at failpoints
 spin: ## Check the models of the protocol, and that each fails with one rule taken away (BOUNDS=full for more)
 	@.ci/deps spin gcc libc6-dev
 	@Tests/Spin/check.sh $(MODELS)
+
+faults: deps ## The n-th write, sync, open fails, for every n, over every step of replica and server
+	$(SWIFT) build --build-tests
+	PEYK_FAULT_STEP=1 $(TEST) --no-parallel --filter '^FaultTests\.'
+
+failures: deps ## The failures of other systems, each REPEAT times where it is a matter of chance
+	$(SWIFT) build --build-tests
+	PEYK_REPEAT=$(or $(REPEAT),20) $(TEST) --no-parallel --filter '^FailureTests\.'
 
 lint: ## Check the format of our Swift
 	@$(SWIFT) format lint --strict --parallel $(OURS)

@@ -132,6 +132,14 @@ let targets: [Target] = [
     // The programs are dependencies so that they are built; the tests run them as processes.
     tests("IntegrationTests", ["PeykModel", "PeykCRM", "ProgramKit", "peyk", "peykd"]),
     tests("CrashTests", ["ProgramKit", "peyk", "peykd"]),
+    tests("FailureTests", ["ProgramKit", "peyk", "peykd"]),
+    tests(
+        "FaultTests",
+        [
+            "PeykModel", "PeykMerge", "PeykSession", "PeykSQLite", "PeykReplica", "PeykServer", "PeykStoreSQLite",
+            "SimDisk",
+            "SimulationKit",
+        ]),
     tests(
         "PeykNetTests",
         [

@@ -37,6 +37,8 @@ extension CommitMerge {
 
     private func rightToInsert(_ key: RecordKey, _ row: Row, _ stored: StoredRecord?) throws -> Right {
         guard case .user(let user) = author else { return .held }
+        // A dead record comes back with what it was, so only who could write that may insert its id again (P20).
+        if let stored, try right(toWrite: key, stored) == .none { return .none }
         let audience = try firstAudience(key, row, isNew: stored == nil)
         if user.grant.writes(audience) { return .held }
         if user.grant(at: anchor)?.writes(audience) == true { return .handedOff }

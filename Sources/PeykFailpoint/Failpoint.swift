@@ -98,9 +98,10 @@ public enum Failpoint {
                 }
                 return nil
             }
+            // To this thread, so that it does not run on while another one takes the signal.
             switch due {
-            case .kill: kill(getpid(), SIGKILL)
-            case .pause: kill(getpid(), SIGSTOP)
+            case .kill: raise(SIGKILL)
+            case .pause: raise(SIGSTOP)
             case .throw: return true
             case nil: break
             }

@@ -213,11 +213,14 @@ struct ClientKills {
         }
     }
 
-    /// Something to send and something to fetch.
+    /// Something to send and something to fetch, now and then in conflict.
     private mutating func work() async throws {
-        if random.draw(2) == 0 { try await anna.pair() } else { try await anna.visit() }
-        try await babak.pair()
-        if random.draw(2) == 0 { try await babak.visit() } else { try await babak.say() }
+        switch random.draw(4) {
+        case 0: try await anna.visit()
+        case 1: try await anna.say()
+        default: try await anna.pair()
+        }
+        if random.draw(3) == 0 { try await babak.say() } else { try await babak.pair() }
         try await babak.replica.sync()
     }
 

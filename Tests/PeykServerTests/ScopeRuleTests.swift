@@ -178,6 +178,26 @@ struct ScopeRuleTests {
         #expect(try border.office.value("customer", border.customer, "phone") == .null)
     }
 
+    @Test("S4: who knows the id of another territory's deleted record does not bring it back to hers (P20)")
+    func insertOverTombstone() throws {
+        let border = try Border()
+        let hidden = Sample.id(570)
+        border.sam.insert(
+            "customer", hidden, ["name": "Hidden", "phone": "secret", "territory_id": Value(Office.south)])
+        try border.syncAll()
+        border.sam.delete("customer", hidden)
+        try border.syncAll()
+        let guess = border.ann.insert("customer", hidden, ["name": "Guess", "territory_id": Value(Office.north)])
+        try border.syncAll()
+        #expect(border.ann.answers[guess.id]?.notices.map(\.code) == [.scope])
+        #expect(try border.office.row("customer", hidden) == nil)
+        // Who could write it may: it is the same record with what it was.
+        border.sam.insert("customer", hidden, ["name": "Again", "territory_id": Value(Office.south)])
+        try border.syncAll()
+        #expect(try border.office.value("customer", hidden, "name") == "Again")
+        try border.check()
+    }
+
     @Test("S4: nobody writes outside her scope: other territories, reference data, the ledger, others' tasks")
     func outside() throws {
         let border = try Border()

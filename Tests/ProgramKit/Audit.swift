@@ -39,6 +39,7 @@ extension World {
         for pass in 1... {
             var moved = 0
             for rep in reps {
+                if pass < 3 { try await rep.retryParked() }
                 let summary = try await rep.replica.sync()
                 moved += (summary["pushed"].number ?? 0) + (summary["pulled"].number ?? 0)
             }

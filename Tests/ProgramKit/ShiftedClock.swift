@@ -42,11 +42,16 @@ package enum ShiftedClock {
     package static func environment(seconds: Int, in folder: URL) async throws -> [String: String] {
         let library = folder.appendingPathComponent("clock.so")
         if !FileManager.default.fileExists(atPath: library.path) {
-            let file = folder.appendingPathComponent("clock.c")
+            // Made beside its place: others may ask for it at the same time, and half a library crashes its users.
+            let draft = folder.appendingPathComponent("clock-\(UUID().uuidString)")
+            let file = draft.appendingPathExtension("c")
             try Data(source.utf8).write(to: file)
-            let arguments = ["-shared", "-fPIC", "-o", library.path, file.path, "-ldl"]
+            let arguments = ["-shared", "-fPIC", "-o", draft.path, file.path, "-ldl"]
             guard let output = try await compiler?.run(arguments), output.status == 0 else {
                 throw Program.Failure(description: "the library with another clock could not be made")
+            }
+            guard rename(draft.path, library.path) == 0 else {
+                throw Program.Failure(description: "the library with another clock could not be put in its place")
             }
         }
         return ["LD_PRELOAD": library.path, "CLOCK_SHIFT_SECONDS": String(seconds)]

@@ -32,6 +32,8 @@ package final class World: Sendable {
 
     private func end() async {
         await server.kill()
+        // For those who want to look into the files of a run that failed.
+        guard ProcessInfo.processInfo.environment["PEYK_KEEP"] == nil else { return print("kept: \(folder.path)") }
         try? FileManager.default.removeItem(at: folder)
     }
 
@@ -62,7 +64,11 @@ package actor ServerProcess {
     /// As it was printed when it first served; kept over restarts, since invites and replicas name it.
     package private(set) var address: String?
 
-    package init(data: URL) { self.data = data }
+    /// - Parameter address: where to serve; nil for a free port.
+    package init(data: URL, address: String? = nil) {
+        self.data = data
+        self.address = address
+    }
 
     /// Runs a command; throws unless it ends with `status`.
     @discardableResult
