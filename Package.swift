@@ -61,7 +61,9 @@ let targets: [Target] = [
     .systemLibrary(
         name: "CZstd", path: "Sources/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     library("PeykFailpoint", in: "Sources"),
-    library("PeykSQLite", in: "Sources", ["PeykModel", "PeykFailpoint", grdb, sqlite]),
+    .target(
+        name: "CPeykSQLite", path: "Sources/CPeykSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
+    library("PeykSQLite", in: "Sources", ["PeykModel", "PeykFailpoint", "CPeykSQLite", grdb, sqlite]),
     library("PeykCRM", in: "Sources", ["PeykModel"]),
     library(
         "PeykTransport", in: "Sources",
@@ -71,7 +73,9 @@ let targets: [Target] = [
     // Client.
     library(
         "PeykReplica", in: "Client",
-        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykFailpoint", "PeykSQLite", grdb, crypto]),
+        [
+            "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykFailpoint", "PeykSQLite", grdb, sqlite, crypto,
+        ]),
     library(
         "PeykSync", in: "Client",
         [
@@ -147,6 +151,7 @@ let targets: [Target] = [
             nioPosix, logging,
         ]),
     tests("TidyTests", []),
+    tests("PeykBenchmarksTests", ["PeykBenchmarks"]),
     .executableTarget(
         name: "PeykBenchmarks",
         dependencies: [

@@ -11,6 +11,22 @@ struct CaptureFormer {
 
     init(fieldCount: Int) { self.fieldCount = fieldCount }
 
+    /// From an encoded ``BeforeImage``; no bytes stand for an update that changed nothing.
+    init(fieldCount: Int, image: [UInt8]) {
+        self.fieldCount = fieldCount
+        existed = true
+        var reader = ByteReader(image)
+        // Written by this process a moment ago: it can be read.
+        switch try? BeforeImage(from: &reader) {
+        case .absent: existed = false
+        case .fields(let fields): for field in fields { values[field.field] = field.value }
+        case .row(let row):
+            for field in 0..<fieldCount { values[field] = row[field] }
+            isComplete = true
+        case nil: break
+        }
+    }
+
     /// Takes in the next capture row of the record; rows come in the order of writing, and the first word on a
     /// field counts.
     mutating func add(_ op: CaptureKind, changed: (Int) -> Bool, value: (Int) -> Value) {

@@ -8,6 +8,8 @@ public final class LocalWrite {
     let replica: Replica
     let connection: Connection
     private let schema: Schema
+    /// Something other than rows may have been changed.
+    private(set) var changedSchema = false
 
     init(replica: Replica, connection: Connection) {
         self.replica = replica
@@ -109,11 +111,51 @@ public final class LocalWrite {
 
     // MARK: SQL
 
-    /// One statement of SQL on the user tables; captured like any other.
-    public func execute(_ sql: String, _ values: [Value] = []) throws { try run(sql, values, nil) }
+    /// One statement of SQL on the user tables; captured like any other. Savepoints may be used; what would end the
+    /// transaction is refused.
+    public func execute(_ sql: String, _ values: [Value] = []) throws {
+        try admit(sql)
+        try run(sql, values, nil)
+    }
+
+    /// A statement to be run many times.
+    public func prepare(_ sql: String) throws -> LocalStatement {
+        try admit(sql)
+        return LocalStatement(try watching(nil) { try connection.statement(sql) }, self)
+    }
 
     /// The rows of a query, as of this point of the transaction.
-    public func rows(_ sql: String, _ values: [Value] = []) throws -> [[Value]] { try connection.rows(sql, values) }
+    public func rows(_ sql: String, _ values: [Value] = []) throws -> [[Value]] {
+        try admit(sql)
+        return try watching(nil) { try connection.rows(sql, values) }
+    }
+
+    private func admit(_ sql: String) throws {
+        switch SQLVerb(sql) {
+        case .rows: return
+        case .savepoint: replica.state.capture.isDoubtful = true
+        case .transaction:
+            throw ReplicaError.refusedBySQLite(
+                table: "the replica", problem: "a write is one transaction, which no statement in it may begin or end")
+        case .other:
+            replica.state.capture.isDoubtful = true
+            changedSchema = true
+        }
+    }
+
+    /// Runs a statement of the body's; after a failed one, part of what was captured may have been taken back.
+    func watching<T>(_ layout: TableLayout?, _ body: () throws -> T) throws -> T {
+        let result: T
+        do {
+            result = try body()
+        } catch let error as SQLiteError {
+            replica.state.capture.isDoubtful = true
+            guard error.isConstraint else { throw error }
+            throw ReplicaError.refusedBySQLite(table: layout?.name ?? "the replica", problem: error.message)
+        }
+        if let refusal = replica.state.capture.refusal { throw refusal }
+        return result
+    }
 
     /// A record's values; nil where it is not there.
     public func row(_ table: String, _ record: RecordID) throws -> Row? {
@@ -167,10 +209,6 @@ public final class LocalWrite {
     }
 
     private func run(_ sql: String, _ values: [Value], _ layout: TableLayout?) throws {
-        do {
-            try connection.run(sql, values)
-        } catch let error as SQLiteError where error.isConstraint {
-            throw ReplicaError.refusedBySQLite(table: layout?.name ?? "the replica", problem: error.message)
-        }
+        try watching(layout) { try connection.run(sql, values) }
     }
 }

@@ -36,14 +36,21 @@ extension Replica {
                 try state.refresh(connection)
                 // What others wrote meanwhile becomes a commit of its own.
                 if state.mayHoldForeignWrites { try seal(connection) }
-                try body(LocalWrite(replica: self, connection: connection))
+                try beginCapture(connection)
+                // Nothing that is written after an error is captured.
+                defer { state.capture.end() }
+                let write = LocalWrite(replica: self, connection: connection)
+                try body(write)
                 Failpoint.hit("replica.write.captured")
                 let summary = try sealLocal(connection, isWhole: whole)
                 try Failpoint.hitOrThrow("replica.write.sealed")
                 if connection.hasForeignKeyViolations { throw try brokenReference(connection) }
+                let lastSeq = state.sealing?.lastSeq ?? 0
+                // A table or trigger may have been made: everything is looked at anew.
+                if write.changedSchema { state.forget(afterFailure: true) }
                 return WriteResult(
                     commit: summary.commits.last,
-                    seq: summary.isHeld || summary.commits.isEmpty ? 0 : state.sealing?.lastSeq ?? 0,
+                    seq: summary.isHeld || summary.commits.isEmpty ? 0 : lastSeq,
                     changes: summary.changes, isHeld: summary.isHeld)
             }
         } catch {

@@ -109,7 +109,7 @@ struct TableLayout: Sendable {
 
 /// What sealing must know of a field, small enough for the inner loop.
 struct FieldCoding: Sendable {
-    enum Check: UInt8, Sendable { case none, integer, bool, real, text, blob, slow }
+    enum Check: UInt8, Sendable { case none, integer, bool, real, text, id, blob, slow }
     enum Write: UInt8, Sendable { case assign, counter, elements, text }
     /// How much of the value the fast path can check by itself.
     let check: Check
@@ -128,7 +128,8 @@ struct FieldCoding: Sendable {
             case .text: .text
             // SQLite's CHECK has seen to these (rule K3), except where a column was added by hand.
             case .enumeration, .date: .text
-            case .reference: .text
+            // A hard one has a foreign key.
+            case .reference: field.isHard ? .text : .id
             case .blob: .blob
             case .set: .slow
             }

@@ -35,11 +35,12 @@ extension TableLayout {
 
     /// The triggers' tables and triggers; for the ledger, guards against writes that the server did not send.
     var triggers: [String] {
-        table.isLedger ? guards : ["CREATE TABLE \(Self.quoted(captureName))(\(captureColumns))"] + captures
+        table.isLedger
+            ? guards : ["CREATE TABLE \(Self.quoted(captureName))(\(captureColumns))"] + forms + captures
     }
 
     var triggerRemoval: [String] {
-        let kinds = table.isLedger ? ["gi", "gu", "gd"] : ["ai", "bi", "au", "ak", "bk", "ad"]
+        let kinds = table.isLedger ? ["gi", "gu", "gd"] : ["ci", "cu", "ai", "bi", "au", "ak", "bk", "ad"]
         return kinds.map { "DROP TRIGGER IF EXISTS \(triggerName($0))" }
             + (table.isLedger ? [] : ["DROP TABLE IF EXISTS \(Self.quoted(captureName))"])
     }
@@ -54,7 +55,21 @@ extension TableLayout {
         [("gi", "INSERT"), ("gu", "UPDATE"), ("gd", "DELETE")].map { kind, event in
             """
             CREATE TRIGGER \(triggerName(kind)) BEFORE \(event) ON \(Self.quoted(name)) WHEN \(Self.unmuted)
-            BEGIN SELECT RAISE(ABORT, 'the ledger is written by the server; settle entries instead'); END
+            BEGIN SELECT RAISE(ABORT, '\(ReplicaError.ledgerProblem)'); END
+            """
+        }
+    }
+
+    /// Rule K3: ids and references without a foreign key have the canonical form. By triggers, since a CHECK of 36
+    /// characters would cost a sixth of an INSERT also where ``LiveCapture`` sees to it.
+    private var forms: [String] {
+        let soft = table.fields.indices.filter { codings[$0].check == .id }.map { columns[$0] }
+        let malformed = (["id"] + soft).map { "NOT (\(Self.isID("new.\($0)")))" }.joined(separator: " OR ")
+        let events = ["ci": "INSERT", "cu": "UPDATE OF " + (["id"] + soft).joined(separator: ", ")]
+        return events.sorted { $0.key < $1.key }.map { kind, event in
+            """
+            CREATE TRIGGER \(triggerName(kind)) BEFORE \(event) ON \(Self.quoted(name)) WHEN \(malformed)
+            BEGIN SELECT RAISE(ABORT, '\(ReplicaError.idProblem)'); END
             """
         }
     }
@@ -109,4 +124,16 @@ extension TableLayout {
             """,
         ]
     }
+}
+
+extension ReplicaError {
+    fileprivate static let ledgerProblem = "the ledger is written by the server; settle entries instead"
+
+    fileprivate static let idProblem = "an id is not a UUID of 36 lower-case characters"
+
+    /// What the triggers for the form of ids say.
+    static func malformedID(_ table: String) -> ReplicaError { .refusedBySQLite(table: table, problem: idProblem) }
+
+    /// What the ledger's guards say.
+    static var ledgerIsReadOnly: ReplicaError { .refusedBySQLite(table: "the replica", problem: ledgerProblem) }
 }

@@ -16,10 +16,12 @@ final class ReplicaState: @unchecked Sendable {
     var mayHoldForeignWrites = true
     /// The connection reports which of our tables it changes.
     var isWatching = false
+    /// Own writes are captured as they happen; else by the triggers, as those of other programs are.
+    private(set) var capturesLive = false
+    let capture = LiveCapture()
+    private var isAttached = false
     /// The limit of one commit (rule A5); tests set a lower one before they write.
     var commitBytesMax = SealedCommit.bytesMax
-    /// Buffers of the last sealing, kept for the next.
-    var sheets: [SealSheet] = []
 
     init(layout: Layout) { currentLayout = Mutex(layout) }
 
@@ -35,11 +37,52 @@ final class ReplicaState: @unchecked Sendable {
         dataVersion = version
         mayHoldForeignWrites = true
         sealing = nil
+        try chooseCapture(connection)
         let meta = Meta(connection: connection)
         if try meta.integer(.schemaVersion) ?? 0 != layout.schema.version {
             layout = Layout(schema: try meta.schema)
             connection.forgetNumbered()
         }
+    }
+
+    /// Own triggers are switched off where writes are captured as they happen. Where somebody added triggers to the
+    /// file they must run, so all triggers do, and capture with them.
+    private func chooseCapture(_ connection: Connection) throws {
+        if !isAttached {
+            connection.watchRows(capture.watch)
+            isAttached = true
+        }
+        let foreign = try connection.value(
+            "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT GLOB 'peyk_*' LIMIT 1")
+        let isLive = RowWatch.isAvailable && foreign == nil
+        guard isLive != capturesLive else { return }
+        try connection.setTriggers(enabled: !isLive)
+        capturesLive = isLive
+    }
+
+    /// Runs `body` with triggers on and watched: what another program did is completed by writes that are captured
+    /// like its own.
+    func capturingByTriggers<T>(_ connection: Connection, _ body: () throws -> T) throws -> T {
+        if !isWatching {
+            connection.watchTables(prefix: "peyk_")
+            isWatching = true
+        }
+        _ = connection.takeTouchedTables()
+        guard capturesLive else { return try body() }
+        try connection.setTriggers(enabled: true)
+        defer {
+            connection.unwatchTables()
+            isWatching = false
+        }
+        let result: T
+        do {
+            result = try body()
+        } catch {
+            try? connection.setTriggers(enabled: false)
+            throw error
+        }
+        try connection.setTriggers(enabled: false)
+        return result
     }
 
     /// After anything but a plain local write: the facts are read again when they are needed. After a failed

@@ -101,36 +101,60 @@ extension Replica {
     /// The same inside the caller's write transaction: the first step of every apply (rule K1).
     @discardableResult
     func seal(_ connection: Connection) throws -> SealedSummary {
-        let touched: [Int]
-        let hasOperations: Bool
-        if state.mayHoldForeignWrites {
-            if !state.isWatching {
-                connection.watchTables(prefix: "peyk_")
-                state.isWatching = true
-            }
-            _ = connection.takeTouchedTables()
-            touched = try state.layout.tables.filter { table in
-                guard !table.table.isLedger else { return false }
-                return try connection.value(
-                    "SELECT 1 FROM \(TableLayout.quoted(table.captureName)) LIMIT 1") != nil
-            }.map(\.index)
-            hasOperations = try connection.value("SELECT 1 FROM peyk_operation LIMIT 1") != nil
-        } else {
-            (touched, hasOperations) = touchedHere(connection)
+        guard state.mayHoldForeignWrites else {
+            // What this connection captured by triggers; a live capture never outlives its write.
+            let (touched, hasOperations) = touchedHere(connection)
+            guard !touched.isEmpty || hasOperations else { return SealedSummary() }
+            return try runSeal(connection, touched, hasOperations, .others)
         }
         var summary = SealedSummary()
+        let touched = try state.layout.tables.filter { table in
+            guard !table.table.isLedger else { return false }
+            return try connection.value("SELECT 1 FROM \(TableLayout.quoted(table.captureName)) LIMIT 1") != nil
+        }.map(\.index)
+        let hasOperations = try connection.value("SELECT 1 FROM peyk_operation LIMIT 1") != nil
         if !touched.isEmpty || hasOperations {
-            summary = try runSeal(connection, touched, hasOperations, .others)
+            summary = try state.capturingByTriggers(connection) {
+                try runSeal(connection, touched, hasOperations, .others)
+            }
         }
         state.mayHoldForeignWrites = false
         return summary
     }
 
+    /// Begins to capture what this connection writes, for ``sealLocal(_:isWhole:)``.
+    func beginCapture(_ connection: Connection) throws {
+        guard state.capturesLive else {
+            if !state.isWatching {
+                connection.watchTables(prefix: "peyk_")
+                state.isWatching = true
+            }
+            _ = connection.takeTouchedTables()
+            return
+        }
+        let facts = try state.sealing ?? SealFacts(connection)
+        state.sealing = facts
+        state.capture.begin(state.layout, isCareful: facts.hasFaults)
+    }
+
     /// Seals what this connection wrote in the present transaction.
     func sealLocal(_ connection: Connection, isWhole: Bool) throws -> SealedSummary {
-        let (touched, hasOperations) = touchedHere(connection)
-        guard !touched.isEmpty || hasOperations else { return SealedSummary() }
-        return try runSeal(connection, touched, hasOperations, .library(isWhole: isWhole))
+        // A failed statement may have ended the transaction; then there is nothing to seal, and no place for it.
+        guard connection.isInTransaction else {
+            throw ReplicaError.broken("SQLite rolled the transaction back; nothing was written")
+        }
+        guard state.capturesLive else {
+            let (touched, hasOperations) = touchedHere(connection)
+            guard !touched.isEmpty || hasOperations else { return SealedSummary() }
+            return try runSeal(connection, touched, hasOperations, .library(isWhole: isWhole))
+        }
+        let capture = state.capture
+        capture.end()
+        if let refusal = capture.refusal { throw refusal }
+        if capture.isDoubtful { for sheet in capture.sheets { sheet.reconsiderAll() } }
+        let touched = capture.touched
+        guard !touched.isEmpty || capture.hasOperations else { return SealedSummary() }
+        return try runSeal(connection, touched, capture.hasOperations, .library(isWhole: isWhole))
     }
 
     private func touchedHere(_ connection: Connection) -> (tables: [Int], operations: Bool) {

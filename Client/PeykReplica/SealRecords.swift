@@ -19,12 +19,12 @@ final class SealRecords {
     }
 
     func sealAll() throws {
-        formers = try CaptureFormer.read(sheet.complexSet, layout, connection)
+        formers = run.isLive ? sheet.formers : try CaptureFormer.read(sheet.complexSet, layout, connection)
         // By index: a removal may set further records of this very table aside.
         var index = 0
         while index < sheet.complex.count {
             let record = RecordID(bits: sheet.complex[index])
-            if formers[record.bits] == nil {
+            if formers[record.bits] == nil, !run.isLive {
                 formers.merge(try CaptureFormer.read([record.bits], layout, connection)) { known, _ in known }
             }
             try seal(record)

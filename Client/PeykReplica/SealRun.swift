@@ -12,7 +12,9 @@ final class SealRun {
     let origin: SealOrigin
     var facts: SealFacts
     var summary = SealedSummary()
-    private var sheets: [SealSheet]
+    private let sheets: [SealSheet]
+    /// The sheets are filled already (``LiveCapture``); else the capture tables are scanned, and emptied.
+    let isLive: Bool
 
     init(replica: Replica, connection: Connection, facts: SealFacts, origin: SealOrigin) {
         self.replica = replica
@@ -20,8 +22,11 @@ final class SealRun {
         self.facts = facts
         self.origin = origin
         layout = replica.state.layout
-        sheets = replica.state.sheets
-        if sheets.count != layout.tables.count { sheets = layout.tables.indices.map { SealSheet(table: $0) } }
+        replica.state.capture.prepare(layout)
+        sheets = replica.state.capture.sheets
+        if case .library = origin { isLive = replica.state.capturesLive } else { isLive = false }
+        // A write that failed has left what it captured.
+        if !isLive { for sheet in sheets { sheet.clear() } }
     }
 
     var isLibrary: Bool { if case .library = origin { true } else { false } }
@@ -36,20 +41,19 @@ final class SealRun {
         if !isLibrary { touched = try SealReferences(run: self).complete(touched) }
         let tables = touched.count < 2 ? touched : layout.parentsFirst.filter { touched.contains($0) }
         defer { for table in tables { sheets[table].clear() } }
-        for table in tables { try scan(table) }
+        if !isLive { for table in tables { try scan(table) } }
         for table in tables where !sheets[table].complex.isEmpty {
             try SealRecords(run: self, layout: layout.tables[table]).sealAll()
         }
         if isLibrary { for table in tables { try checkUnique(table) } }
         let operations = hasOperations ? try takeOperations() : []
         try store(ordered(tables), operations)
-        for table in tables {
+        for table in tables where !isLive {
             let layout = layout.tables[table]
             try connection.statement(Self.number(table, .empty)) {
                 "DELETE FROM \(TableLayout.quoted(layout.captureName))"
             }.run()
         }
-        replica.state.sheets = sheets
         return summary
     }
 
@@ -64,7 +68,10 @@ final class SealRun {
         let layout = layout.tables[table]
         let statement = try connection.statement(Self.number(table, .scan)) { SealScan.sql(layout) }
         let isCareful = facts.hasFaults || layout.maskCount > 1
-        try SealScan(layout: layout, sheet: sheets[table], statement: statement, isCareful: isCareful).run()
+        try SealScan(
+            layout: layout, sheet: sheets[table], encoder: replica.state.capture.encoder(table), statement: statement,
+            isCareful: isCareful
+        ).run()
     }
 
     /// Rule D4: a declared-unique set that a visible row has already is refused where it is typed.
@@ -119,10 +126,13 @@ final class SealRun {
 
     // MARK: Order
 
+    /// One change's place: numbers only, since there is one for each record.
     struct Piece {
-        let sheet: SealSheet
-        let entry: SealSheet.Entry
+        let table: Int
+        let entry: Int
     }
+
+    private func entry(_ piece: Piece) -> SealSheet.Entry { sheets[piece.table].entries[piece.entry] }
 
     /// Inserts and updates from parents to children, then deletes from children to parents (rule D1): a child that
     /// was moved away has left before its former parent goes.
@@ -131,21 +141,20 @@ final class SealRun {
         pieces.reserveCapacity(tables.reduce(0) { $0 + sheets[$1].entries.count })
         var hasDeletes = false
         for table in tables {
-            let sheet = sheets[table]
-            for entry in sheet.entries where !entry.isDropped && !entry.sealed.isEmpty {
+            for (index, entry) in sheets[table].entries.enumerated() where !entry.isDropped && !entry.sealed.isEmpty {
                 if entry.isDelete {
                     hasDeletes = true
                 } else {
-                    pieces.append(Piece(sheet: sheet, entry: entry))
+                    pieces.append(Piece(table: table, entry: index))
                 }
             }
         }
         guard hasDeletes else { return pieces }
         for table in tables.reversed() {
-            let sheet = sheets[table]
             // Backwards as well: within a table that refers to itself children tend to be younger.
-            for entry in sheet.entries.reversed() where !entry.isDropped && entry.isDelete && !entry.sealed.isEmpty {
-                pieces.append(Piece(sheet: sheet, entry: entry))
+            for (index, entry) in sheets[table].entries.enumerated().reversed()
+            where !entry.isDropped && entry.isDelete && !entry.sealed.isEmpty {
+                pieces.append(Piece(table: table, entry: index))
             }
         }
         return pieces
@@ -164,16 +173,17 @@ final class SealRun {
         var size = 0
         var cuts: [Range<Int>] = []
         for (index, piece) in pieces.enumerated() {
-            if size + piece.entry.sealed.count > limit, index > start {
+            let bytes = entry(piece).sealed.count
+            if size + bytes > limit, index > start {
                 cuts.append(start..<index)
                 start = index
                 size = 0
             }
-            size += piece.entry.sealed.count
+            size += bytes
         }
         cuts.append(start..<pieces.count)
         if isLibrary, cuts.count > 1 || size > limit {
-            let bytes = pieces.reduce(0) { $0 + $1.entry.sealed.count }
+            let bytes = pieces.reduce(0) { $0 + entry($1).sealed.count }
             throw ReplicaError.commitTooLarge(bytes: bytes, limit: replica.state.commitBytesMax)
         }
         let isMassDelete = try isMassDelete(pieces)
@@ -188,28 +198,39 @@ final class SealRun {
     ) throws {
         let environment = replica.environment
         let id = CommitID(bits: UUIDBits(high: environment.random(), low: environment.random()))
-        let size = pieces.reduce(0) { $0 + $1.entry.sealed.count }
-        var sealed = ByteWriter(capacity: size + 64)
+        var header = ByteWriter(capacity: 64)
         CommitBody.writeHeader(
-            id: id, schemaVersion: layout.schema.version, operations: operations, to: &sealed)
-        sealed.count(pieces.count)
-        var before = ByteWriter(capacity: pieces.reduce(0) { $0 + $1.entry.before.count })
+            id: id, schemaVersion: layout.schema.version, operations: operations, to: &header)
+        header.count(pieces.count)
+        var sealed = SealBuffer()
+        var before = SealBuffer()
+        defer {
+            sealed.free()
+            before.free()
+        }
+        sealed.reserve(header.bytes.count + pieces.reduce(0) { $0 + entry($1).sealed.count })
+        sealed.raw(header)
+        before.reserve(pieces.reduce(0) { $0 + entry($1).before.count })
         for piece in pieces {
-            sealed.bytes.append(contentsOf: piece.sheet.sealed.bytes[piece.entry.sealed])
-            before.bytes.append(contentsOf: piece.sheet.before.bytes[piece.entry.before])
+            let (sheet, entry) = (sheets[piece.table], entry(piece))
+            sealed.raw(sheet.sealed.bytes(entry.sealed))
+            before.raw(sheet.before.bytes(entry.before))
         }
         let keys = isMassDelete || !facts.held.isEmpty ? self.keys(pieces) : []
         let isHeld = isMassDelete || keys.contains { facts.held.contains($0) }
         if isHeld { facts.held.formUnion(keys) }
         let stamp = facts.clock.tick(milliseconds: facts.time(environment))
-        try insert(id, stamp: stamp, isHeld: isHeld, edits: pieces.count, sealed.bytes, before.bytes)
+        try insert(
+            id, stamp: stamp, isHeld: isHeld, edits: pieces.count, sealed.bytes(0..<sealed.count),
+            before.bytes(0..<before.count))
         summary.commits.append(id)
         summary.changes += pieces.count
         summary.isHeld = summary.isHeld || isHeld
     }
 
     private func insert(
-        _ id: CommitID, stamp: HLC, isHeld: Bool, edits: Int, _ sealed: [UInt8], _ before: [UInt8]
+        _ id: CommitID, stamp: HLC, isHeld: Bool, edits: Int, _ sealed: UnsafeRawBufferPointer,
+        _ before: UnsafeRawBufferPointer
     ) throws {
         let seq: Sequence64
         var clock: [UInt8]?
@@ -242,13 +263,15 @@ final class SealRun {
         let state: OutboxCommit.State = isHeld ? .held : .pending
         try statement.bind(8, int64: state.rawValue)
         try statement.bind(9, int64: Int64(edits))
-        try sealed.withUnsafeBytes { try statement.bind(10, blob: $0) }
-        try before.withUnsafeBytes { try statement.bind(11, blob: $0) }
+        try statement.bind(10, uncopied: sealed)
+        try statement.bind(11, uncopied: before)
+        // The statement is kept and the bytes are not.
+        defer { statement.clearBindings() }
         try statement.run()
     }
 
     private func keys(_ pieces: ArraySlice<Piece>) -> [RecordKey] {
-        pieces.map { RecordKey(table: $0.sheet.table, record: RecordID(bits: $0.entry.record)) }
+        pieces.map { RecordKey(table: $0.table, record: RecordID(bits: entry($0).record)) }
     }
 
     // MARK: Mass deletes (rule D7)
@@ -260,8 +283,8 @@ final class SealRun {
     private func isMassDelete(_ pieces: [Piece]) throws -> Bool {
         var counts: [Int: Int] = [:]
         for piece in pieces.reversed() {
-            guard piece.entry.isDelete else { break }
-            counts[piece.sheet.table, default: 0] += 1
+            guard entry(piece).isDelete else { break }
+            counts[piece.table, default: 0] += 1
         }
         if counts.values.reduce(0, +) > Self.deletesMax { return true }
         for (table, count) in counts where count >= Self.fifthFrom {

@@ -9,6 +9,7 @@ public final class Connection {
     private var cache: [String: Statement] = [:]
     private var numbered: [Int: Statement] = [:]
     private var watch: TableWatch?
+    private var rowWatch: RowWatch?
     /// Frames in the write-ahead log after the last commit of this connection.
     var walFrames: Int32 = 0
 
@@ -35,6 +36,7 @@ public final class Connection {
     func invalidate() {
         sqlite3_wal_hook(handle, nil, nil)
         sqlite3_update_hook(handle, nil, nil)
+        RowWatch.detach(from: handle)
         cache = [:]
         numbered = [:]
     }
@@ -163,6 +165,19 @@ public final class Connection {
                 guard let context, let table else { return }
                 Unmanaged<TableWatch>.fromOpaque(context).takeUnretainedValue().saw(table)
             }, Unmanaged.passUnretained(watch).toOpaque())
+    }
+
+    /// Ends ``watchTables(prefix:)``.
+    public func unwatchTables() {
+        sqlite3_update_hook(handle, nil, nil)
+        watch = nil
+    }
+
+    /// Calls the watch's handler before each change of a row, while the watch is on. Statements that were prepared
+    /// earlier may not be seen, so this comes first (SQLite empties a table at once where nobody watches).
+    public func watchRows(_ watch: RowWatch) {
+        rowWatch = watch
+        watch.attach(to: handle)
     }
 
     /// The watched tables changed since the last call, without the prefix, in the order of their first change.

@@ -74,10 +74,21 @@ public final class Statement {
         try check(sqlite3_bind_blob64(handle, index, base, sqlite3_uint64(blob.count), Self.transient))
     }
 
+    /// Binds the bytes without a copy: they must stay where they are until the statement has run.
+    public func bind(_ index: Int32, uncopied blob: UnsafeRawBufferPointer) throws {
+        guard let base = blob.baseAddress, !blob.isEmpty else {
+            return try check(sqlite3_bind_zeroblob(handle, index, 0))
+        }
+        try check(sqlite3_bind_blob64(handle, index, base, sqlite3_uint64(blob.count), nil))
+    }
+
     /// Binds the 36 characters of the id, as it stands in tables.
     public func bind(_ index: Int32, id: RecordID) throws {
         try id.bits.withText { try bind(index, text: $0) }
     }
+
+    /// All parameters become null.
+    public func clearBindings() { sqlite3_clear_bindings(handle) }
 
     public func bind(_ values: [Value]) throws {
         for (index, value) in values.enumerated() { try bind(Int32(index) + 1, value) }
@@ -148,6 +159,9 @@ public final class Statement {
     public func recordID(_ column: Int32) -> RecordID? {
         withBytes(column) { UUIDBits(canonical: $0).map { RecordID(bits: $0) } }
     }
+
+    /// SQLite's own value of a column, valid until the next step or reset; null only where memory ran out.
+    public func handle(unsafe column: Int32) -> OpaquePointer? { sqlite3_column_value(handle, column) }
 
     public func value(_ column: Int32) -> Value {
         switch type(column) {

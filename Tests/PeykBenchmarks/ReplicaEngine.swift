@@ -34,28 +34,30 @@ struct ReplicaEngine: Engine {
     }
 }
 
-/// Gathers a row's values and hands them to the library.
+/// The statements of one transaction, prepared as the plain side's are.
 final class ReplicaRow: RowWriter {
     private static let sql = (0..<Workload.statementCount).map { Workload.sql($0) }
 
     private let write: LocalWrite
-    private var values: [Value] = []
+    private var statements = [LocalStatement?](repeating: nil, count: Workload.statementCount)
 
-    init(write: LocalWrite) {
-        self.write = write
-        values.reserveCapacity(10)
+    init(write: LocalWrite) { self.write = write }
+
+    private func statement(_ number: Int) throws -> LocalStatement {
+        if let known = statements[number] { return known }
+        let made = try write.prepare(Self.sql[number])
+        statements[number] = made
+        return made
     }
 
     func bind(_ statement: Int, _ column: Int32, _ value: Generator.Made) throws {
+        let statement = try self.statement(statement)
         switch value {
-        case .text(let bytes): values.append(.text(String(decoding: bytes, as: UTF8.self)))
-        case .integer(let number): values.append(.integer(number))
-        case .real(let number): values.append(.real(number))
+        case .text(let bytes): try statement.bind(Int(column), utf8: bytes)
+        case .integer(let number): try statement.bind(Int(column), integer: number)
+        case .real(let number): try statement.bind(Int(column), real: number)
         }
     }
 
-    func run(_ statement: Int) throws {
-        try write.execute(Self.sql[statement], values)
-        values.removeAll(keepingCapacity: true)
-    }
+    func run(_ statement: Int) throws { try self.statement(statement).run() }
 }

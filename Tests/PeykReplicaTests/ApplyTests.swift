@@ -22,9 +22,9 @@ private typealias F = ApplyFixture
     func sealsFirst() throws {
         let replica = try begun()
         // sqlite3 writes while nobody looks.
-        try replica.replica.database.write {
-            try $0.run("UPDATE customer SET name = 'by hand' WHERE id = ?1", [Value(customer.record)])
-        }
+        let other = try Database(path: Replica.databasePath(replica.replica.home), lockPath: nil)
+        try other.write { try $0.run("UPDATE customer SET name = 'by hand' WHERE id = ?1", [Value(customer.record)]) }
+        try other.close()
         try replica.apply(
             1, [F.entry(2, [Effect(key: customer, kind: .delta([FieldValue(field: 0, value: .text("server"))]))])])
         #expect(try replica.shown(customer)?[0] == .text("by hand"))

@@ -1,7 +1,9 @@
 import Foundation
 import PeykModel
 import PeykReplica
+import PeykSQLite
 import Synchronization
+import Testing
 
 /// A replica in a folder of its own, with a clock and a generator that the test drives.
 final class CaptureSandbox: Sendable {
@@ -24,12 +26,29 @@ final class CaptureSandbox: Sendable {
             random: { self.generator.withLock { $0.next() } })
     }
 
+    /// Somebody made a trigger in the file, so that all triggers run and capture (decision 0013).
+    @TaskLocal static var hasForeignTrigger = false
+
     func create(schema: Schema = CaptureSandbox.schema) throws -> Replica {
-        try Replica.create(
+        let replica = try Replica.create(
             at: home,
             facts: WorkspaceFacts(
                 workspace: "demo", site: Self.site, user: Self.user, userName: "Sara", role: .rep),
             schema: schema, environment: environment)
+        if Self.hasForeignTrigger { try addForeignTrigger() }
+        return replica
+    }
+
+    func addForeignTrigger() throws {
+        let other = try Database(path: databasePath, lockPath: nil)
+        try other.write {
+            try $0.execute(
+                """
+                CREATE TABLE app_seen(name TEXT);
+                CREATE TRIGGER app_see AFTER INSERT ON region BEGIN INSERT INTO app_seen VALUES (new.name); END;
+                """)
+        }
+        try other.close()
     }
 
     func open() throws -> Replica { try Replica.open(home, environment: environment) }
@@ -136,4 +155,21 @@ struct SealedView {
 /// A fixed id for a small number.
 func id(_ number: UInt64) -> RecordID {
     RecordID(bits: UUIDBits(high: 0x0190_0000_0000_7000, low: 0x8000_0000_0000_0000 | number))
+}
+
+/// Runs each test twice: where writes are captured as they happen, and where triggers capture them.
+struct BothCaptures: SuiteTrait, TestTrait, TestScoping {
+    var isRecursive: Bool { true }
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+    ) async throws {
+        try await function()
+        guard testCase != nil else { return }
+        try await CaptureSandbox.$hasForeignTrigger.withValue(true) { try await function() }
+    }
+}
+
+extension Trait where Self == BothCaptures {
+    static var bothCaptures: Self { BothCaptures() }
 }

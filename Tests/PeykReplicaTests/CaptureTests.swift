@@ -5,7 +5,7 @@ import Testing
 
 @testable import PeykReplica
 
-@Suite("Capture and sealing of library writes")
+@Suite("Capture and sealing of library writes", .bothCaptures)
 struct CaptureTests {
     let sandbox = CaptureSandbox()
     var table: (String) -> Int { { CaptureSandbox.schema.tableIndex($0) ?? -1 } }

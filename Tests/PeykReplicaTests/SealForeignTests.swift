@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// Writes by the plain `sqlite3` program: without foreign keys, without recursive triggers, without us.
-@Suite("Writes by other programs", .enabled(if: CaptureSandbox.hasSQLite3))
+@Suite("Writes by other programs", .enabled(if: CaptureSandbox.hasSQLite3), .bothCaptures)
 struct SealForeignTests {
     let sandbox = CaptureSandbox()
 
@@ -183,7 +183,15 @@ struct SealForeignTests {
     @Test("what CHECKs refuse never enters, whoever writes it (K3)")
     func checks() throws {
         try made()
-        #expect(try sandbox.sqlite3("UPDATE customer SET id = 'x'").status != 0)
+        let malformed = ["x", "01900000-0000-7000-8000-00000000000G", "01900000-0000-7000-8000-00000000000A"]
+        for id in malformed {
+            #expect(try sandbox.sqlite3("UPDATE customer SET id = '\(id)'").status != 0)
+            #expect(try sandbox.sqlite3("INSERT INTO region(id, name) VALUES ('\(id)', 'a')").status != 0)
+            #expect(try sandbox.sqlite3("UPDATE deal SET owner_id = '\(id)'").status != 0)
+            #expect(
+                try sandbox.sqlite3("INSERT INTO deal(id, owner_id) VALUES ('\(PeykReplicaTests.id(9))', '\(id)')")
+                    .status != 0)
+        }
         #expect(try sandbox.sqlite3("UPDATE customer SET name = 'a' || char(0)").status != 0)
         #expect(try sandbox.sqlite3("UPDATE deal SET stage = 'x'").status != 0)
         #expect(try sandbox.sqlite3("UPDATE customer SET visits = 'x'").status != 0)

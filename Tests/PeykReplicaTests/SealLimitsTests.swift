@@ -6,7 +6,7 @@ import Testing
 
 @testable import PeykReplica
 
-@Suite("Sealing at its limits")
+@Suite("Sealing at its limits", .bothCaptures)
 struct SealLimitsTests {
     let sandbox = CaptureSandbox()
 

@@ -3,7 +3,7 @@ import PeykModel
 import PeykReplica
 import Testing
 
-@Suite("What a library write may not do")
+@Suite("What a library write may not do", .bothCaptures)
 struct SealRefusalTests {
     let sandbox = CaptureSandbox()
 

@@ -3,7 +3,7 @@ import Testing
 
 @testable import PeykReplica
 
-@Suite("Undo, parked changes, pending commits")
+@Suite("Undo, parked changes, pending commits", .bothCaptures)
 struct UndoTests {
     let sandbox = CaptureSandbox()
 

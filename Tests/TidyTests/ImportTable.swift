@@ -7,7 +7,7 @@ enum ImportTable {
         "Server": [
             "PeykServer", "PeykStoreSQLite", "PeykStorePostgres", "CLibPQ", "PeykNet", "PeykDashboard", "peykd",
         ],
-        "Sources": ["PeykCRM", "PeykFailpoint", "PeykSQLite", "PeykTransport", "PeykConsole", "CZstd"],
+        "Sources": ["PeykCRM", "PeykFailpoint", "PeykSQLite", "PeykTransport", "PeykConsole", "CZstd", "CPeykSQLite"],
     ]
 
     /// Folders that are not modules.
@@ -29,6 +29,7 @@ enum ImportTable {
         ("CNIO*", []),
         ("CLibPQ", ["PeykStorePostgres"]),
         ("CZstd", ["PeykTransport"]),
+        ("CPeykSQLite", ["PeykSQLite"]),
         ("SwiftProtobuf", ["PeykWire"]),
         ("X509", ["PeykNet"]),
         ("Hummingbird*", ["PeykDashboard"]),
