@@ -18,6 +18,16 @@ enum TargetStanding {
     case dead
 }
 
+/// A reference within a cell that is written whole.
+struct ReferenceMember {
+    /// Place among the cell's values.
+    var place: Int
+    var field: Int
+    var target: Int
+    var isHard: Bool
+    var isParent: Bool
+}
+
 struct Reference {
     var field: Int
     var cell: Int
@@ -59,21 +69,40 @@ extension CommitMerge {
         return false
     }
 
+    /// The cells of a table that hold references, by tag.
+    private func referenceCells(of index: Int) -> [Int: [ReferenceMember]] {
+        if let known = referenceCells[index] { return known }
+        var cells: [Int: [ReferenceMember]] = [:]
+        if let table = schema.table(at: index) {
+            for cell in table.cells {
+                for (place, field) in cell.fields.enumerated() {
+                    guard let target = schema.target(table: index, field: field) else { continue }
+                    let isParent = isParent(index, table.fields[field].name)
+                    cells[cell.tag, default: []].append(
+                        ReferenceMember(
+                            place: place, field: field, target: target,
+                            isHard: table.fields[field].isHard || isParent, isParent: isParent))
+                }
+            }
+        }
+        referenceCells[index] = cells
+        return cells
+    }
+
     /// The references that the change writes.
     func references(of change: Change) -> [Reference] {
-        guard let table = schema.table(at: change.table) else { return [] }
+        let cells = referenceCells(of: change.table)
+        guard !cells.isEmpty else { return [] }
         var found: [Reference] = []
         for write in change.cells {
-            guard case .assign(let values) = write.write, let cell = table.cell(tag: write.cell) else { continue }
-            for (field, value) in zip(cell.fields, values) {
-                guard let target = schema.target(table: change.table, field: field), let record = value.recordID else {
-                    continue
-                }
-                let isParent = isParent(change.table, table.fields[field].name)
+            guard let members = cells[write.cell], case .assign(let values) = write.write else { continue }
+            for member in members where member.place < values.count {
+                guard let record = values[member.place].recordID else { continue }
                 found.append(
                     Reference(
-                        field: field, cell: cell.tag, target: RecordKey(table: target, record: record),
-                        isHard: table.fields[field].isHard || isParent, isParent: isParent))
+                        field: member.field, cell: write.cell,
+                        target: RecordKey(table: member.target, record: record), isHard: member.isHard,
+                        isParent: member.isParent))
             }
         }
         return found

@@ -36,12 +36,12 @@ extension CommitMerge {
     }
 
     private func rightToInsert(_ key: RecordKey, _ row: Row, _ stored: StoredRecord?) throws -> Right {
-        guard case .user(let user) = author else { return .held }
+        guard let grant = presentGrant else { return .held }
         // A dead record comes back with what it was, so only who could write that may insert its id again (P20).
         if let stored, try right(toWrite: key, stored) == .none { return .none }
         let audience = try firstAudience(key, row, isNew: stored == nil)
-        if user.grant.writes(audience) { return .held }
-        if user.grant(at: anchor)?.writes(audience) == true { return .handedOff }
+        if grant.writes(audience) { return .held }
+        if anchorGrant?.writes(audience) == true { return .handedOff }
         guard let parent = rules.parent(table: key.table, row: row) else { return .none }
         let parentKey = RecordKey(table: parent.table, record: parent.record)
         guard let record = try current(parentKey) else { return .none }
@@ -49,12 +49,12 @@ extension CommitMerge {
     }
 
     func right(toWrite key: RecordKey, _ stored: StoredRecord) throws -> Right {
-        guard case .user(let user) = author else { return .held }
+        guard let grant = presentGrant else { return .held }
         if let known = rights[key] { return known }
         var right = Right.none
-        if user.grant.writes(stored.audience) {
+        if grant.writes(stored.audience) {
             right = .held
-        } else if let then = user.grant(at: anchor), let audience = try audienceAtAnchor(key, stored),
+        } else if let then = anchorGrant, let audience = try audienceAtAnchor(key, stored),
             then.writes(audience)
         {
             right = .handedOff
@@ -65,9 +65,9 @@ extension CommitMerge {
 
     /// Whether the author sees the record, or saw it (rule D3).
     func canSee(_ key: RecordKey, _ stored: StoredRecord) throws -> Bool {
-        guard case .user(let user) = author else { return true }
-        if user.grant.reads(stored.audience) || stored.insertedBy == user.id { return true }
-        guard let then = user.grant(at: anchor), let audience = try audienceAtAnchor(key, stored) else { return false }
+        guard let grant = presentGrant else { return true }
+        if grant.reads(stored.audience) || stored.insertedBy == userID { return true }
+        guard let then = anchorGrant, let audience = try audienceAtAnchor(key, stored) else { return false }
         return then.reads(audience)
     }
 

@@ -46,6 +46,10 @@ final class CommitMerge {
     var targets: [RecordKey: TargetStanding] = [:]
     var rights: [RecordKey: Right] = [:]
     var incomingFields: [Int: [IncomingField]] = [:]
+    var referenceCells: [Int: [Int: [ReferenceMember]]] = [:]
+    /// The author's grant now and as of the anchor; nil for the server itself. Made once, since each record asks.
+    private(set) lazy var presentGrant: Grant? = if case .user(let user) = author { user.grant } else { nil }
+    private(set) lazy var anchorGrant: Grant? = if case .user(let user) = author { user.grant(at: anchor) } else { nil }
     var entries: [Position: LogEntry] = [:]
     var ledgerCount = 0
 
