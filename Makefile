@@ -13,7 +13,7 @@ TEST = $(SWIFT) test --disable-xctest --skip-build
 # Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
 APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests|FaultTests|FailureTests)\.
 
-.PHONY: help deps build release test crash faults failures spin lint format generate demo bench clean
+.PHONY: help deps build release test crash faults failures spin lint format generate man demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,13 @@ format: ## Bring our Swift into its format
 generate: ## Generate the Swift of Protocol/peyk/v1/*.proto anew (needs protoc; minutes the first time)
 	@.ci/deps protobuf-compiler
 	Protocol/peyk/generate.sh
+
+man: deps ## Write the manual pages of both programs to .build/man
+	$(SWIFT) build --product peyk
+	$(SWIFT) build --product peykd
+	@mkdir -p .build/man
+	@for program in peyk peykd; do "$$($(SWIFT) build --show-bin-path)/$$program" manual > .build/man/$$program.1; done
+	@echo "try: man -l .build/man/peyk.1"
 
 demo: deps ## Two reps and a manager, offline and in conflict, on this machine, in about a minute
 	$(SWIFT) build --product peyk

@@ -147,8 +147,9 @@ let targets: [Target] = [
     tests(
         "PeykNetTests",
         [
-            "PeykModel", "PeykSession", "PeykTransport", "PeykReplica", "PeykSync", "PeykServer", "PeykNet", nioCore,
-            nioPosix, logging,
+            "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykTransport", "PeykReplica", "PeykSync",
+            "PeykServer",
+            "PeykNet", nioCore, nioPosix, logging,
         ]),
     tests("TidyTests", []),
     tests("PeykBenchmarksTests", ["PeykBenchmarks"]),

@@ -90,6 +90,9 @@ public enum ReplicaError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Nothing was changed, for want of room.
+    public var isDiskFull: Bool { if case .sqlite(let error) = self { error.isDiskFull } else { false } }
+
     static func wrapping(_ error: any Error) -> any Error {
         switch error {
         case let error as SQLiteError: ReplicaError.sqlite(error)

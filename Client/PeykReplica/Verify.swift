@@ -1,96 +1,152 @@
-public import PeykModel
+import PeykModel
 import PeykSQLite
 public import PeykSession
 
-/// What `verify` found (rule T5).
-public struct Verification: Hashable, Sendable {
-    /// The position at which both sides were compared.
-    public var position: Position
-    /// Tables whose digests differ.
-    public var tables: [Int]
-    /// Records that differ, as far as they were asked for.
-    public var records: [RecordKey]
-    public var isEqual: Bool { tables.isEmpty && records.isEmpty }
-}
-
 extension Replica {
-    /// Digests of confirmed state at the cursor: one a table, or one a record of `request.table` in id order.
+    /// Digests of confirmed state at the cursor: one a table, or the parts of the ranges asked for (rule T5).
     ///
-    /// A table's digest is the wrapping sum of its records' digests (``Row/digest(table:record:)``). Pending commits do
-    /// not count: the base rows under them do.
-    /// - Complexity: O(rows) of the tables asked for.
-    public func digests(_ request: DigestRequest, limit: Int = .max) throws -> DigestReply {
+    /// A digest of several records is the wrapping sum of theirs (``Row/digest(table:record:)``). Pending commits do not
+    /// count: the base rows under them do.
+    /// - Complexity: O(rows) of the ranges asked for.
+    public func digests(_ request: DigestRequest) throws -> DigestReply {
         try applying { context, meta in
             let cursor = try meta.cursor
-            guard let table = request.table else {
-                let items = try context.schema.tables.indices.map { try context.digest(ofTable: $0) }
-                return DigestReply(position: cursor, items: items, hasMore: false)
+            guard !request.ranges.isEmpty else {
+                let parts = try context.schema.tables.indices.map { try context.digest(ofTable: $0) }
+                return DigestReply(position: cursor, parts: parts)
             }
-            guard context.schema.tables.indices.contains(table) else {
-                throw ReplicaError.broken("there is no table \(table)")
+            var parts: [DigestReply.Part] = []
+            for (number, range) in request.ranges.enumerated() {
+                var cut = DigestParts(range, number: number)
+                try context.forEachDigest(range) { cut.add($0, $1) }
+                parts += cut.finish()
             }
-            return try context.digests(ofRecords: table, after: request.after, limit: limit, cursor: cursor)
+            return DigestReply(position: cursor, parts: parts)
         }
     }
 
-    /// Compares the server's digests with our own. Both must be of one position: catch up to `reply.position` first.
+    /// Compares the server's digests with our rows: which ranges to cut further, and which records differ.
+    ///
+    /// Both must be of one position: the reply comes in the stream right after the log up to its own.
     ///
     /// - Parameter request: what was asked.
-    /// - Throws: ``ReplicaError/broken(_:)`` where the cursor is elsewhere.
-    public func compare(_ reply: DigestReply, to request: DigestRequest) throws -> Verification {
-        let own = try digests(request, limit: reply.items.isEmpty && reply.hasMore ? 0 : .max)
-        guard own.position == reply.position else {
-            throw ReplicaError.broken(
-                "the digests are of position \(reply.position), but this replica stands at \(own.position)")
+    /// - Throws: ``ReplicaError/broken(_:)`` where the cursor is elsewhere, or the reply does not fit the request.
+    /// - Complexity: O(rows) of the ranges asked for; each is read once, in id order.
+    public func compare(_ reply: DigestReply, to request: DigestRequest) throws -> DigestDescent.Finding {
+        try applying { context, meta in
+            let cursor = try meta.cursor
+            guard cursor == reply.position else {
+                throw ReplicaError.broken(
+                    "the digests are of position \(reply.position), but this replica stands at \(cursor)")
+            }
+            var finding = DigestDescent.Finding()
+            guard !request.ranges.isEmpty else {
+                for part in reply.parts where context.schema.tables.indices.contains(part.table) {
+                    let own = try context.digest(ofTable: part.table)
+                    if own.count != part.count || own.digest != part.digest {
+                        finding.ranges.append(DigestRange(table: part.table))
+                    }
+                }
+                return finding
+            }
+            var rest = reply.parts[...]
+            for (number, range) in request.ranges.enumerated() {
+                let parts = Array(rest.prefix { $0.range == number })
+                rest = rest.dropFirst(parts.count)
+                guard context.schema.tables.indices.contains(range.table) else { continue }
+                guard let last = parts.last, last.upTo == range.upTo else {
+                    throw ReplicaError.broken("the digests of range \(number) are not whole")
+                }
+                try context.compare(parts, of: range, &finding)
+            }
+            return finding
         }
-        var found = Verification(position: reply.position, tables: [], records: [])
-        guard let table = request.table else {
-            let theirs = Dictionary(reply.items.map { ($0.table, $0) }) { first, _ in first }
-            found.tables = own.items.filter { item in
-                let other = theirs[item.table]
-                return (other?.count ?? 0) != item.count || (other?.digest ?? 0) != item.digest
-            }.map(\.table)
-            return found
+    }
+}
+
+/// Holds our records, as they go by in id order, against the server's parts of one range.
+private struct PartWalk {
+    /// Own records named in a part of which the server has one at most; the next comparison names the rest.
+    private static let namesMax = 10_000
+
+    private let parts: [DigestReply.Part]
+    private let range: DigestRange
+    private var at = 0
+    private var start: RecordID?
+    private var count: Int64 = 0
+    private var digest: UInt64 = 0
+    private var names: [(record: RecordID, digest: UInt64)] = []
+
+    init(_ parts: [DigestReply.Part], _ range: DigestRange) {
+        self.parts = parts
+        self.range = range
+        start = range.after
+    }
+
+    mutating func add(_ record: RecordID, _ value: UInt64, _ finding: inout DigestDescent.Finding) {
+        while at < parts.count, let end = parts[at].upTo, record > end { close(&finding) }
+        guard at < parts.count else { return }
+        count += 1
+        digest &+= value
+        if parts[at].count <= 1, names.count < Self.namesMax { names.append((record, value)) }
+    }
+
+    mutating func finish(_ finding: inout DigestDescent.Finding) {
+        while at < parts.count { close(&finding) }
+    }
+
+    /// The part at `at` is complete on our side.
+    private mutating func close(_ finding: inout DigestDescent.Finding) {
+        let part = parts[at]
+        if count != part.count || digest != part.digest {
+            if part.count > 1 {
+                finding.ranges.append(DigestRange(table: range.table, after: start, upTo: part.upTo))
+            } else {
+                finding.records += differing(part).map { RecordKey(table: range.table, record: $0) }
+            }
         }
-        // The server may have sent only a part: what lies after its last record is asked for next.
-        let end = reply.hasMore ? reply.items.last?.record : nil
-        var theirs: [RecordID: UInt64] = [:]
-        for item in reply.items { if let record = item.record { theirs[record] = item.digest } }
-        var differing: Set<RecordID> = []
-        for item in own.items {
-            guard let record = item.record else { continue }
-            if let end, record > end { break }
-            if theirs.removeValue(forKey: record) != item.digest { differing.insert(record) }
-        }
-        differing.formUnion(theirs.keys)
-        found.records = differing.sorted().map { RecordKey(table: table, record: $0) }
+        start = part.upTo
+        at += 1
+        count = 0
+        digest = 0
+        names = []
+    }
+
+    /// The server has at most one record here, and it is the last of the part.
+    private func differing(_ part: DigestReply.Part) -> [RecordID] {
+        let theirs = part.count == 1 ? part.upTo : nil
+        var found = names.filter { $0.record != theirs || $0.digest != part.digest }.map(\.record)
+        if let theirs, names.last?.record != theirs { found.append(theirs) }
         return found
     }
 }
 
 extension ApplyContext {
-    func digest(ofTable index: Int) throws -> DigestReply.Item {
-        var item = DigestReply.Item(table: index, record: nil, count: 0, digest: 0)
-        try forEachConfirmed(index, after: nil) { record, row in
-            item.count += 1
-            item.digest &+= row.digest(table: schema.tables[index], record: record)
-            return true
+    fileprivate func digest(ofTable index: Int) throws -> DigestReply.Part {
+        var part = DigestReply.Part(table: index, range: 0, upTo: nil, count: 0, digest: 0)
+        try forEachDigest(DigestRange(table: index)) { _, digest in
+            part.count += 1
+            part.digest &+= digest
         }
-        return item
+        return part
     }
 
-    func digests(ofRecords index: Int, after: RecordID?, limit: Int, cursor: Position) throws -> DigestReply {
-        var reply = DigestReply(position: cursor, items: [], hasMore: false)
-        try forEachConfirmed(index, after: after) { record, row in
-            guard reply.items.count < limit else {
-                reply.hasMore = true
-                return false
-            }
-            let digest = row.digest(table: schema.tables[index], record: record)
-            reply.items.append(DigestReply.Item(table: index, record: record, count: 1, digest: digest))
+    /// One walk over the range beside the server's parts.
+    fileprivate func compare(
+        _ parts: [DigestReply.Part], of range: DigestRange, _ finding: inout DigestDescent.Finding
+    ) throws {
+        var walk = PartWalk(parts, range)
+        try forEachDigest(range) { walk.add($0, $1, &finding) }
+        walk.finish(&finding)
+    }
+
+    fileprivate func forEachDigest(_ range: DigestRange, _ body: (RecordID, UInt64) throws -> Void) throws {
+        guard let table = schema.table(at: range.table) else { return }
+        try forEachConfirmed(range.table, after: range.after) { record, row in
+            if let end = range.upTo, record > end { return false }
+            try body(record, row.digest(table: table, record: record))
             return true
         }
-        return reply
     }
 
     /// Confirmed rows of a table in id order, until `body` returns false.

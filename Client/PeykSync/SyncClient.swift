@@ -91,18 +91,35 @@ public final class SyncClient: Sendable {
     }
 
     /// Sessions until one ends well: a changed grant or schema ends a session in the middle, and the next brings it.
+    /// Where the server asks to come later, it is waited for once, within the time of the whole.
     private func converge(_ report: Report?) async throws -> SyncSummary {
         var total = SyncSummary()
+        var options = options
+        let clock = ContinuousClock()
+        let start = clock.now
+        var hasWaited = false
         for attempt in 1... {
             do {
                 total.add(try await SyncRun(identity, .sync, options, report: report).run().summary)
                 break
             } catch let failure as SyncFailure where failure.refusal == .scopeChanged && attempt < 4 {
                 continue
+            } catch let failure as SyncFailure {
+                guard let seconds = failure.retryAfter, !hasWaited else { throw failure }
+                let pause = Double(seconds) * Double.random(in: 1...1.25)
+                let left = options.totalSeconds.map { $0 - (clock.now - start) / .seconds(1) } ?? Self.waitMax
+                guard pause < left else { throw failure }
+                hasWaited = true
+                report?(SyncProgress(phase: .waiting))
+                try await clock.sleep(for: .seconds(pause))
+                if self.options.totalSeconds != nil { options.totalSeconds = max(0.1, left - pause) }
             }
         }
         return total
     }
+
+    /// Seconds that a sync without a time-out of its own waits when the server asks to come later.
+    private static let waitMax = 60.0
 
     /// What ``sync(report:)`` would do. Nothing is stored or sent.
     public func plan() async throws -> SyncPlan {
@@ -121,18 +138,19 @@ public final class SyncClient: Sendable {
 
     // MARK: Asking
 
-    /// The server's digests at a position which the replica has reached exactly (rule T5).
-    public func digest(_ request: DigestRequest) async throws -> DigestReply {
+    /// Syncs, and compares confirmed state with the server's by digests of ranges that are cut where they differ (T5).
+    ///
+    /// - Parameter repairs: fetch what differs, and just that, and compare again. Unsent changes stay on top.
+    public func verify(repairs: Bool = false) async throws -> Verification {
         try await locked {
-            for _ in 0..<5 {
-                if case .digest(let reply)? = try await self.ask(.digest(request)),
-                    try self.replica.status().anchor == reply.position
-                {
-                    return reply
-                }
-                _ = try await self.converge(nil)
+            _ = try await self.converge(nil)
+            let outcome = try await SyncRun(self.identity, .verify(repair: repairs), self.options).run()
+            guard var found = outcome.verification else {
+                throw SyncFailure(.protocolBroken, "The server ended the session before the comparison was done.")
             }
-            throw SyncFailure(.busy, "Others write too much to compare now. Nothing was changed; try again later.")
+            found.bytesIn = outcome.summary.bytesIn
+            found.bytesOut = outcome.summary.bytesOut
+            return found
         }
     }
 
@@ -157,25 +175,24 @@ public final class SyncClient: Sendable {
     /// - Throws: ``SyncFailure`` where trying again cannot help: revoked, another server, a broken replica.
     public func watch(_ report: @escaping @Sendable (WatchEvent) -> Void) async throws {
         try await locked {
-            var pause = 1.0
+            var backoff = Backoff()
             while !Task.isCancelled {
                 let start = ContinuousClock.now
                 do {
                     let run = SyncRun(
                         self.identity, .watch, self.options, opened: { report(.connected) },
-                        report: { report(.progress($0)) })
+                        postponed: { report(.postponed(seconds: $0)) }, report: { report(.progress($0)) })
                     _ = try await run.run()
-                    pause = 1
+                    backoff = Backoff()
                 } catch let failure as SyncFailure {
                     if failure.kind == .cancelled || Task.isCancelled { return }
                     guard failure.isPassing else { throw failure }
-                    if ContinuousClock.now - start > .seconds(60) { pause = 1 }
-                    if failure.refusal == .scopeChanged { pause = 0 }
+                    if ContinuousClock.now - start > .seconds(60) { backoff = Backoff() }
+                    let spread = Double.random(in: 0..<1)
+                    let pause = backoff.next(failure, spread: spread)
                     report(.waiting(seconds: pause, failure))
+                    try? await ContinuousClock().sleep(for: .seconds(pause))
                 }
-                let jitter = Double.random(in: 0.8...1.2)
-                try? await ContinuousClock().sleep(for: .seconds(pause * jitter))
-                pause = min(60, max(1, pause * 2))
             }
         }
     }
@@ -201,4 +218,6 @@ public enum WatchEvent: Hashable, Sendable {
     case progress(SyncProgress)
     /// The connection is gone; the next attempt comes after about so many seconds.
     case waiting(seconds: Double, SyncFailure)
+    /// The session goes on, but the server has no room for changes: they are sent again after so many seconds.
+    case postponed(seconds: Double)
 }

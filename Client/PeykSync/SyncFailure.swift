@@ -17,18 +17,23 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case configuration
         /// The replica could not do its part.
         case replica
+        /// The disk of this device is full.
+        case diskFull
         case cancelled
     }
 
     public var kind: Kind
     /// The server's own code, where it refused.
     public var refusal: RefusalCode?
+    /// Seconds after which the server asked to come again.
+    public var retryAfter: Int64?
     public var description: String
 
-    public init(_ kind: Kind, _ description: String, refusal: RefusalCode? = nil) {
+    public init(_ kind: Kind, _ description: String, refusal: RefusalCode? = nil, retryAfter: Int64? = nil) {
         self.kind = kind
         self.description = description
         self.refusal = refusal
+        self.retryAfter = retryAfter
     }
 
     /// Sysexits, as cli.md lists them.
@@ -40,6 +45,7 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case .protocolBroken: 76
         case .configuration: 78
         case .replica: 70
+        case .diskFull: 74
         }
     }
 
@@ -54,8 +60,16 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
     init(_ error: any Error) {
         switch error {
         case let error as SyncFailure: self = error
-        case let error as SessionError: self.init(Self.kind(error), error.description, refusal: Self.refusal(error))
+        case .refused(let refusal) as SessionError:
+            self.init(Self.kind(.refused(refusal)), Self.text(refusal), refusal: refusal.code)
+            retryAfter = refusal.retryAfter.map { max(1, min($0, SessionLimits.retryAfterMax)) }
+        case let error as SessionError: self.init(Self.kind(error), error.description)
         case let error as TransportError: self.init(Self.kind(error), error.description)
+        case let error as ReplicaError where error.isDiskFull:
+            self.init(
+                .diskFull,
+                "The disk of this device is full. What you wrote and what was synced so far is safe; free some space and "
+                    + "sync again.")
         case let error as ReplicaError: self.init(error.isBusy ? .busy : .replica, error.description)
         case let error as DeviceKey.Failure: self.init(.configuration, error.description)
         case is CancellationError: self.init(.cancelled, "The sync was stopped. Nothing is lost; sync again.")
@@ -63,8 +77,9 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    private static func refusal(_ error: SessionError) -> RefusalCode? {
-        if case .refused(let refusal) = error { refusal.code } else { nil }
+    private static func text(_ refusal: Refusal) -> String {
+        guard let seconds = refusal.retryAfter else { return refusal.message }
+        return "\(refusal.message) Try again in \(seconds) s."
     }
 
     private static func kind(_ error: SessionError) -> Kind {
@@ -84,7 +99,7 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
 
     private static func kind(_ error: TransportError) -> Kind {
         switch error {
-        case .unreachable, .connection: .unreachable
+        case .unreachable, .connection, .tooSlow: .unreachable
         case .plaintextNotLoopback, .cannotListen: .configuration
         case .frameTooLong, .wrongServer, .tls, .noProtocol, .page: .protocolBroken
         }

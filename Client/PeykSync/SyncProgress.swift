@@ -4,6 +4,8 @@ public import PeykModel
 public struct SyncProgress: Hashable, Sendable {
     public enum Phase: String, Hashable, Sendable {
         case connecting, greeting, loading, syncing, done
+        /// The server asked to come later.
+        case waiting
     }
 
     public var phase = Phase.connecting
@@ -18,5 +20,5 @@ public struct SyncProgress: Hashable, Sendable {
     public var bytesIn: Int64 = 0
     public var bytesOut: Int64 = 0
 
-    public init() {}
+    public init(phase: Phase = .connecting) { self.phase = phase }
 }

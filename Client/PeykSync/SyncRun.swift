@@ -20,6 +20,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         case watch
         case ask(ClientMessage)
         case fetch([RecordKey])
+        case verify(repair: Bool)
         case plan
     }
 
@@ -28,29 +29,35 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         var summary = SyncSummary()
         var reply: ServerMessage?
         var plan: SyncPlan?
+        var verification: Verification?
     }
 
     let identity: SyncIdentity
     let purpose: Purpose
     let options: SyncOptions
-    private let report: (@Sendable (SyncProgress) -> Void)?
-    private let queue = DispatchQueue(label: "peyk.sync")
-    private var session: ClientSession
-    private var line: [ClientSession.Directive] = []
+    let report: (@Sendable (SyncProgress) -> Void)?
+    let queue = DispatchQueue(label: "peyk.sync")
+    var session: ClientSession
+    var line: [ClientSession.Directive] = []
     private var isWorking = false
-    private var connection: FrameConnection?
+    private(set) var connection: FrameConnection?
     private var timer: Scheduled<Void>?
     private var lastProgress = 0
-    private var progress = SyncProgress()
+    var progress = SyncProgress()
     var outcome = Outcome()
     var planner: SyncPlanner?
-    private var watch: FileWatch?
-    private var opened: (@Sendable () -> Void)?
+    var verifier: SyncVerifier?
+    var watch: FileWatch?
+    var opened: (@Sendable () -> Void)?
+    /// Told the seconds until the next push, where the server has no room.
+    let postponed: (@Sendable (Double) -> Void)?
     /// Something was sent since the last frame came: the next one ends a round trip.
     private var isAwaiting = false
-    private var isEnded = false
+    private(set) var isEnded = false
     private let start = ContinuousClock.now
     private let inbox = Inbox()
+    /// The welcome is stored: anything that is sent now confirms its nonce (rule I2).
+    let isAdopted = Atomic(false)
     private let ending = Mutex<Ending>(.open)
 
     private enum Ending {
@@ -61,18 +68,21 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
 
     init(
         _ identity: SyncIdentity, _ purpose: Purpose, _ options: SyncOptions,
-        opened: (@Sendable () -> Void)? = nil, report: (@Sendable (SyncProgress) -> Void)? = nil
+        opened: (@Sendable () -> Void)? = nil, postponed: (@Sendable (Double) -> Void)? = nil,
+        report: (@Sendable (SyncProgress) -> Void)? = nil
     ) {
         self.identity = identity
         self.purpose = purpose
         self.options = options
         self.opened = opened
+        self.postponed = postponed
         self.report = report
         let kind: ClientSession.Purpose =
             switch purpose {
             case .sync, .plan, .fetch: .sync
             case .watch: .watch
             case .ask(let question): .ask(question)
+            case .verify: .ask(.digest(DigestRequest()))
             }
         session = ClientSession(purpose: kind, workspace: identity.workspace, mustEnrol: identity.enrolment != nil)
     }
@@ -131,7 +141,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
             connection.abort()
             return
         }
-        if case .ping(let token) = message, case .watch = purpose {
+        if case .ping(let token) = message, isAdopted.load(ordering: .relaxed) {
             // Answered at once, also while the replica is busy with a large batch.
             connection.enqueue(WireCodec.encode(ClientMessage.pong(token)))
             return
@@ -178,7 +188,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
     }
 
     /// Carries out directives and what they lead to, in order.
-    private func work(_ directives: [ClientSession.Directive]) {
+    func work(_ directives: [ClientSession.Directive]) {
         line += directives
         guard !isWorking else { return }
         isWorking = true
@@ -204,8 +214,9 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         case .send(let message):
             send(message)
             return []
-        case .deliver(let reply):
-            outcome.reply = reply
+        case .deliver(let reply): return try deliver(reply)
+        case .postpone(let seconds):
+            postpone(seconds)
             return []
         case .finish:
             try finish()
@@ -215,83 +226,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         }
     }
 
-    private func carryOutOnReplica(_ directive: ClientSession.Directive) throws -> [ClientSession.Directive] {
-        let replica = try identity.replica
-        switch directive {
-        case .adopt(let welcome):
-            if case .plan = purpose { return try beginPlan(welcome, replica) }
-            let adoption = try replica.adopt(welcome)
-            outcome.summary.evicted += adoption.evicted
-            outcome.summary.anchor = adoption.cursor
-            outcome.summary.newSite = adoption.newSite
-            tell {
-                $0.phase = adoption.isBackfilling ? .loading : .syncing
-                $0.position = adoption.cursor
-                $0.head = welcome.head
-            }
-            opened?()
-            opened = nil
-            if case .watch = purpose { beginWatching(replica) }
-            let keys = if case .fetch(let wanted) = purpose { wanted } else { [RecordKey]() }
-            return session.adopted(cursor: adoption.cursor, isBackfilling: adoption.isBackfilling, fetch: keys)
-        case .loadNames(let skipping, let limit):
-            let names = try replica.names(skipping: skipping, limit: limit)
-            return session.loaded(names: names, isLast: names.count < limit)
-        case .load(let after, let bytes):
-            let slice = try replica.outbox(after: after, bytesMax: bytes)
-            return session.loaded(slice.commits, hasMore: slice.hasMore)
-        case .record(let acknowledge):
-            try replica.acknowledge(acknowledge)
-            outcome.summary.pushed += Int64(acknowledge.items.count)
-            tell { $0.pushed = self.outcome.summary.pushed }
-            return []
-        case .storePage(let page):
-            try replica.store(page)
-            outcome.summary.pulled += Int64(page.rowCount)
-            tell {
-                $0.rows += Int64(page.rowCount)
-                $0.rowsTotal = $0.rows + page.remaining
-            }
-            return session.stored(page: page)
-        case .apply(let batch):
-            let applied = try replica.apply(batch)
-            outcome.summary.add(applied)
-            tell {
-                $0.phase = applied.isBackfilling ? .loading : .syncing
-                $0.position = applied.cursor
-                $0.head = max($0.head, batch.head)
-            }
-            return session.applied(
-                cursor: applied.cursor, report: applied.report, isBackfilling: applied.isBackfilling,
-                fetch: applied.fetch)
-        case .storeRecords(let records):
-            outcome.summary.add(try replica.store(records))
-            return session.recordsStored(records.effects.map(\.key))
-        default: return []
-        }
-    }
-
-    private func beginPlan(_ welcome: Welcome, _ replica: Replica) throws -> [ClientSession.Directive] {
-        let planner = try SyncPlanner(welcome, replica)
-        self.planner = planner
-        // Opens the session first, so that leaving it is in order.
-        let directives = session.adopted(cursor: planner.cursor, isBackfilling: planner.mustStop)
-        return planner.mustStop ? session.leave() : directives
-    }
-
-    /// As a sync, but nothing is stored and nothing is confirmed.
-    private func carryOutAsPlan(_ directive: ClientSession.Directive) throws -> [ClientSession.Directive] {
-        switch directive {
-        case .loadNames: return session.loaded(names: [], isLast: true)
-        case .load: return session.loaded([], hasMore: false)
-        case .apply(let batch):
-            planner?.add(batch)
-            return session.applied(cursor: batch.to, report: 0, isBackfilling: false, fetch: [])
-        default: return []
-        }
-    }
-
-    private func send(_ message: ClientMessage) {
+    func send(_ message: ClientMessage) {
         guard let connection else { return }
         var message = message
         if planner != nil {
@@ -349,7 +284,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         waiting?.resume(with: final)
     }
 
-    private func tell(_ change: (inout SyncProgress) -> Void) {
+    func tell(_ change: (inout SyncProgress) -> Void) {
         guard let report else { return }
         change(&progress)
         if let counts = connection?.counts {
@@ -388,7 +323,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
     }
 
     /// Looks for local changes a few times a second while the session lasts.
-    private func beginWatching(_ replica: Replica) {
+    func beginWatching(_ replica: Replica) {
         watch = FileWatch(database: Replica.databasePath(replica.home))
         scheduleLook()
     }

@@ -29,11 +29,15 @@ struct Peyk: AsyncParsableCommand {
                 subcommands: [Conflicts.self, Why.self, History.self, Undo.self, Pending.self, Parked.self]),
             .init(
                 name: "Data",
-                subcommands: [ReportCommand.self, Import.self, Export.self, SQLCommand.self, Dump.self, Doctor.self]),
+                subcommands: [ReportCommand.self, Import.self, Export.self, SQLCommand.self, Dump.self, Doctor.self, Manual.self]),
         ])
 
     static func main() async {
-        await Program.run(Self.self, name: "peyk", arguments: GlobalFirst.arranged(CommandLine.arguments)) {
+        // A file beyond the limit of its size is an error to us, as a full disk is, and no end.
+        signal(SIGXFSZ, SIG_IGN)
+        await Program.run(
+            Self.self, name: "peyk", arguments: GlobalFirst(place: "--home").arranged(CommandLine.arguments)
+        ) {
             Failures.translate($0)
         }
     }
@@ -41,32 +45,4 @@ struct Peyk: AsyncParsableCommand {
 
 enum PeykVersion {
     static let text = "0.1.0"
-}
-
-/// Lets the options that all commands have stand before the command too: `peyk --home X status`.
-enum GlobalFirst {
-    private static let withValue: Set<String> = ["--home", "--format", "--lang", "--calendar", "--digits"]
-
-    static func arranged(_ arguments: [String]) -> [String] {
-        var rest = Array(arguments.dropFirst())
-        var moved: [String] = []
-        while let first = rest.first {
-            if withValue.contains(first), rest.count >= 2 {
-                moved += rest.prefix(2)
-                rest.removeFirst(2)
-            } else if let name = first.split(separator: "=").first, first.contains("="),
-                withValue.contains(String(name))
-            {
-                moved.append(first)
-                rest.removeFirst()
-            } else {
-                break
-            }
-        }
-        guard !moved.isEmpty else { return rest }
-        // What follows “--” is no option any more.
-        let end = rest.firstIndex(of: "--") ?? rest.endIndex
-        rest.insert(contentsOf: moved, at: end)
-        return rest
-    }
 }

@@ -177,6 +177,8 @@ extension CommitBody {
         }
         let total = try reader.count()
         changes = []
+        // A change has 19 bytes at least: nobody makes us take memory by a number alone.
+        guard total <= reader.remaining / 19 else { throw .truncated }
         changes.reserveCapacity(total)
         for _ in 0..<total { changes.append(try Change(from: &reader)) }
         try reader.finish()

@@ -12,7 +12,7 @@ public struct ClientSession: Equatable, Sendable {
         case sync
         /// Stay, push local changes and take the server's as they come.
         case watch
-        /// Answer one request and leave.
+        /// Ask questions, the first of them this one, and leave with ``ClientSession/endQuestions()``. Nothing is pushed.
         case ask(ClientMessage)
     }
 
@@ -39,8 +39,10 @@ public struct ClientSession: Equatable, Sendable {
         case apply(Batch)
         /// One replica transaction, then call ``recordsStored()``.
         case storeRecords(Records)
-        /// The answer to an ``Purpose/ask(_:)``.
+        /// The answer to a question: then call ``ask(_:)``, ``fetch(_:)`` or ``endQuestions()``.
         case deliver(ServerMessage)
+        /// The server has no room for pushes: call ``pushAgain()`` after so many seconds (only of interest to `watch`).
+        case postpone(seconds: Int64)
         case send(ClientMessage)
         /// The session is done: flush and close. The nonce offered by the server is in use if `nonceStored`.
         case finish
@@ -55,6 +57,8 @@ public struct ClientSession: Equatable, Sendable {
         /// To: `open` when the server says welcome and the replica has adopted it.
         case greeting
         case adopting(Welcome)
+        /// Shut out: what is not sent is handed in, and then the session fails with the reason. To: `closed`.
+        case handingIn(HandIn)
         /// To: `closed` when done, or on any violation.
         case open(Open)
         case closed
@@ -76,7 +80,12 @@ public struct ClientSession: Equatable, Sendable {
         var consumed: Int64 = 0
         /// What the replica may say to have applied (rule T1, m13), and what it said last.
         var report, toldReport: Position
+        /// Records to read whole: all that are not stored yet, those not asked for yet, and the questions under way.
         var fetching: Set<RecordKey> = []
+        var wanted: [RecordKey] = []
+        var fetches: [[RecordKey]] = []
+        /// The server has no room: nothing is pushed for now.
+        var isPostponed: Int64?
         var applying = 0
         var lastExpected: Sequence64 = 0
         var expectations = 0
@@ -111,6 +120,7 @@ public struct ClientSession: Equatable, Sendable {
         case .connecting: "connecting"
         case .enrolling: "enrolling"
         case .greeting, .adopting: "greeting"
+        case .handingIn: "handing in"
         case .open(let open) where open.isBackfilling: "loading records"
         case .open: "syncing"
         case .closed: "closed"
@@ -124,6 +134,8 @@ public struct ClientSession: Equatable, Sendable {
         isPinging = false
         switch (state, message) {
         case (.closed, _): return []
+        case (.greeting, .refuse(let refusal)) where refusal.handInAfter != nil: return beginHandIn(refusal)
+        case (.handingIn(let handIn), .acknowledge(let acknowledge)): return handedIn(acknowledge, handIn)
         case (_, .refuse(let refusal)), (_, .bye(let refusal)): return fail(.refused(refusal))
         case (.connecting, .challenge(let challenge)): return challenged(challenge)
         case (.enrolling, .enrolled(let enrolled)): return [.store(enrolled)]
@@ -175,7 +187,6 @@ public struct ClientSession: Equatable, Sendable {
             return [.storeRecords(records)]
         case .digest, .history:
             guard open.isAsking else { return unexpected(message) }
-            open.isAsking = false
             return [.deliver(message)] + settle(&open)
         case .ping(let token):
             state = .open(open)
@@ -195,13 +206,19 @@ public struct ClientSession: Equatable, Sendable {
         }
         open.credit += max(0, acknowledge.credit)
         var directives: [Directive] = acknowledge.items.isEmpty ? [] : [.record(acknowledge)]
-        if let expected = acknowledge.expect {
+        if let seconds = acknowledge.retryAfter {
+            open.isPostponed = min(seconds, SessionLimits.retryAfterMax)
+            open.sent = min(open.sent, max(0, (acknowledge.expect ?? open.acknowledged + 1) - 1))
+            open.acknowledged = open.sent
+            open.hasMore = false
+            directives.append(.postpone(seconds: min(seconds, SessionLimits.retryAfterMax)))
+        } else if let expected = acknowledge.expect {
             open.expectations = expected == open.lastExpected ? open.expectations + 1 : 1
             open.lastExpected = expected
             guard open.expectations <= 3 else { return directives + fail(.gap(expected: expected)) }
             open.sent = max(0, expected - 1)
             open.acknowledged = max(0, expected - 1)
-            open.hasMore = true
+            open.hasMore = open.isPostponed == nil
         }
         directives += settle(&open)
         return directives
@@ -246,12 +263,13 @@ public struct ClientSession: Equatable, Sendable {
             isAsking: isAsking)
         if case .ask = purpose { open.hasMore = false }
         open.owesNames = welcome.wantsNames
-        directives += Self.fetch(fetch, &open)
+        Self.want(fetch, &open)
         return directives + settle(&open)
     }
 
     /// Commits above the last that was sent, in seq order without gaps.
     public mutating func loaded(_ commits: [SealedCommit], hasMore: Bool) -> [Directive] {
+        if case .handingIn(let handIn) = state { return loaded(commits, hasMore: hasMore, handIn) }
         guard case .open(var open) = state else { return [] }
         open.isLoading = false
         open.hasMore = hasMore
@@ -263,17 +281,6 @@ public struct ClientSession: Equatable, Sendable {
 
     static let envelopeBytes: Int64 = 128
     static let nameBytes: Int64 = 48
-
-    /// At most ``SessionLimits/namesItems`` names, after those that were loaded before.
-    public mutating func loaded(names: [Witness], isLast: Bool) -> [Directive] {
-        guard case .open(var open) = state, open.owesNames else { return [] }
-        open.isLoading = false
-        open.named += names.count
-        open.credit -= Int64(names.count) * Self.nameBytes
-        let mustEnd = isLast || names.isEmpty || open.named >= SessionLimits.namesMax
-        open.owesNames = !mustEnd
-        return [.send(.names(Names(items: names, isLast: mustEnd)))] + settle(&open)
-    }
 
     public mutating func stored(page: Page) -> [Directive] {
         guard case .open(var open) = state else { return [] }
@@ -290,30 +297,13 @@ public struct ClientSession: Equatable, Sendable {
         open.cursor = max(open.cursor, cursor)
         open.report = max(open.report, report)
         open.isBackfilling = isBackfilling
-        let directives = Self.fetch(fetch, &open)
-        return directives + settle(&open)
-    }
-
-    private static func fetch(_ wanted: [RecordKey], _ open: inout Open) -> [Directive] {
-        let keys = wanted.filter { open.fetching.insert($0).inserted }.sorted()
-        var directives: [Directive] = []
-        for start in stride(from: 0, to: keys.count, by: SessionLimits.fetchKeys) {
-            let end = min(start + SessionLimits.fetchKeys, keys.count)
-            directives.append(.send(.fetch(Array(keys[start..<end]))))
-        }
-        return directives
-    }
-
-    public mutating func recordsStored(_ keys: [RecordKey]) -> [Directive] {
-        guard case .open(var open) = state else { return [] }
-        open.applying -= 1
-        open.fetching.subtract(keys)
+        Self.want(fetch, &open)
         return settle(&open)
     }
 
     /// The replica has new commits (only of interest to `watch`).
     public mutating func localChange() -> [Directive] {
-        guard case .open(var open) = state else { return [] }
+        guard case .open(var open) = state, open.isPostponed == nil else { return [] }
         open.hasMore = true
         return settle(&open)
     }
@@ -345,7 +335,7 @@ public struct ClientSession: Equatable, Sendable {
     // MARK: Deciding
 
     /// Everything that an open session always checks after an event.
-    private mutating func settle(_ open: inout Open) -> [Directive] {
+    mutating func settle(_ open: inout Open) -> [Directive] {
         var directives: [Directive] = []
         if open.consumed >= SessionLimits.creditBytes / 4, open.applying == 0 {
             directives.append(.send(.credit(bytes: open.consumed)))
@@ -355,6 +345,7 @@ public struct ClientSession: Equatable, Sendable {
                 open.toldReport = open.report
             }
         }
+        directives += Self.nextFetches(&open)
         if open.owesNames {
             if !open.isLoading, open.credit > 0 {
                 open.isLoading = true
@@ -385,14 +376,16 @@ public struct ClientSession: Equatable, Sendable {
         state = .closed
         var directives: [Directive] = []
         if open.report > open.toldReport { directives.append(.send(.applied(position: open.report))) }
-        return directives + [.send(.bye(nonceStored: true)), .finish]
+        directives.append(.send(.bye(nonceStored: true)))
+        guard let seconds = open.isPostponed else { return directives + [.finish] }
+        return directives + [.fail(.refused(.noRoom(retryAfter: seconds)))]
     }
 
-    private mutating func unexpected(_ message: ServerMessage) -> [Directive] {
+    mutating func unexpected(_ message: ServerMessage) -> [Directive] {
         fail(.unexpected(message: message.name, state: activity))
     }
 
-    private mutating func fail(_ error: SessionError) -> [Directive] {
+    mutating func fail(_ error: SessionError) -> [Directive] {
         state = .closed
         return [.fail(error)]
     }

@@ -10,40 +10,53 @@ public struct Records: Hashable, Sendable {
     }
 }
 
-/// Asks for digests at one position (rule T5): of all tables, or of the records of one.
-public struct DigestRequest: Hashable, Sendable {
-    /// Nil: one digest a table. Otherwise: one digest a record of this table, in id order after `after`.
-    public var table: Int?
+/// Records of one table in id order: above `after` (nil: from the first) up to `upTo` (nil: to the last).
+public struct DigestRange: Hashable, Sendable {
+    public var table: Int
     public var after: RecordID?
-    public init(table: Int? = nil, after: RecordID? = nil) {
+    public var upTo: RecordID?
+
+    public init(table: Int, after: RecordID? = nil, upTo: RecordID? = nil) {
         self.table = table
         self.after = after
+        self.upTo = upTo
     }
 }
 
+/// Asks for digests of ranges (rule T5), at most ``SessionLimits/digestRanges``; of none: one digest a table.
+public struct DigestRequest: Hashable, Sendable {
+    public var ranges: [DigestRange]
+    public init(ranges: [DigestRange] = []) { self.ranges = ranges }
+}
+
+/// The ranges that were asked for, each cut into at most ``SessionLimits/digestParts`` parts. It comes in the stream
+/// right after the log up to its position, so that the replica stands exactly there when it compares (rule T5).
 public struct DigestReply: Hashable, Sendable {
-    public struct Item: Hashable, Sendable {
+    /// Begins where the part before it of the same range ended. A part with a count of 1 ends at its one record.
+    public struct Part: Hashable, Sendable {
         public var table: Int
-        /// Nil for a whole table.
-        public var record: RecordID?
+        /// Index of the range in the request; 0 where whole tables were asked for.
+        public var range: Int
+        public var upTo: RecordID?
         public var count: Int64
+        /// Wrapping sum of ``Row/digest(table:record:)``.
         public var digest: UInt64
-        public init(table: Int, record: RecordID?, count: Int64, digest: UInt64) {
+
+        public init(table: Int, range: Int, upTo: RecordID?, count: Int64, digest: UInt64) {
             self.table = table
-            self.record = record
+            self.range = range
+            self.upTo = upTo
             self.count = count
             self.digest = digest
         }
     }
-    /// The replica catches up to exactly this position before it compares.
     public var position: Position
-    public var items: [Item]
-    /// More records follow; ask again after the last.
-    public var hasMore: Bool
-    public init(position: Position, items: [Item], hasMore: Bool) {
+    /// In the order of the ranges, and of ids within each. A range's last part ends where the range does.
+    public var parts: [Part]
+
+    public init(position: Position, parts: [Part]) {
         self.position = position
-        self.items = items
-        self.hasMore = hasMore
+        self.parts = parts
     }
 }
 

@@ -1,10 +1,22 @@
+public import PeykModel
+
 /// A reason for a person and a code for programs.
 public struct Refusal: Hashable, Sendable, Error, CustomStringConvertible {
     public var code: RefusalCode
     public var message: String
-    public init(_ code: RefusalCode, _ message: String) {
+    /// Seconds after which trying again makes sense; nil where it is not said.
+    public var retryAfter: Int64?
+    /// Set where a device that is shut out may hand in its unsent commits, above this seq: they are kept for the
+    /// administrator to decide on (rule S4).
+    public var handInAfter: Sequence64?
+
+    public init(
+        _ code: RefusalCode, _ message: String, retryAfter: Int64? = nil, handInAfter: Sequence64? = nil
+    ) {
         self.code = code
         self.message = message
+        self.retryAfter = retryAfter
+        self.handInAfter = handInAfter
     }
     public var description: String { message }
 }

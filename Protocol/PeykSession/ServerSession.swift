@@ -27,8 +27,10 @@ public struct ServerSession: Equatable, Sendable {
         case readBatch(from: Position, upTo: Position, bytes: Int, scope: ReadScope, isWhole: Bool)
         /// Rows after the mark; then call ``read(page:bytes:)``.
         case readPage(BackfillMark)
-        /// Then call ``answered(_:bytes:)`` with the reply.
+        /// Then call ``answered(_:bytes:)`` with the reply. One at a time, also with reads.
         case answer(ClientMessage)
+        /// Keep the commits of a device that is shut out, then call ``quarantined(upTo:credit:)`` (rule S4).
+        case quarantine([SealedCommit], bytes: Int64)
         /// The replica has stored everything up to here.
         case recordApplied(Position)
         /// The nonce offered in welcome is the one in use from now on.
@@ -45,6 +47,8 @@ public struct ServerSession: Equatable, Sendable {
         case enrolled
         case admitting
         case open(Open)
+        /// Refused, and may give what it has not sent. To: `closed`.
+        case handingIn(credit: Int64)
         case closed
     }
 
@@ -66,7 +70,12 @@ public struct ServerSession: Equatable, Sendable {
         var isReading = false
         /// Credit that the client may still use for pushes.
         var pushCredit: Int64
+        /// Questions that wait, in order.
+        var questions: [ClientMessage] = []
+        /// Questions without a reply: those that wait, and the one that is being answered.
         var asked = 0
+        /// Digests that wait until the log up to their position was sent (rule T5).
+        var held: DigestReply?
         var seq: Sequence64
         var nonceConfirmed = false
         /// The replica keeps rows as of `sent` while pages come, so the log goes on from there and not from the
@@ -86,7 +95,16 @@ public struct ServerSession: Equatable, Sendable {
     public init() {}
 
     public var isOpen: Bool { if case .open = state { true } else { false } }
+    /// The device has proved who it is.
+    public var isAuthenticated: Bool {
+        switch state {
+        case .open, .handingIn: true
+        default: false
+        }
+    }
     public var isClosed: Bool { state == .closed }
+    /// Pages, or the log before them, are on their way (rule B1).
+    public var isLoading: Bool { if case .open(let open) = state { open.phase != .streaming } else { false } }
 
     public var activity: String {
         switch state {
@@ -94,6 +112,7 @@ public struct ServerSession: Equatable, Sendable {
         case .enrolling, .enrolled: "enrolling"
         case .admitting: "greeting"
         case .open: "open"
+        case .handingIn: "handing in"
         case .closed: "closed"
         }
     }
@@ -117,6 +136,12 @@ public struct ServerSession: Equatable, Sendable {
             state = .admitting
             return [.admit(hello)]
         case (.open(var open), _): return receivedOpen(message, bytes: bytes, &open)
+        case (.handingIn(let credit), .push(let push)):
+            guard credit >= -Int64(SessionLimits.frameBytes) else {
+                return close(Refusal(.limit, "More was pushed than the server gave credit for."))
+            }
+            state = .handingIn(credit: credit - Int64(bytes))
+            return [.quarantine(push.commits, bytes: Int64(bytes))]
         case (_, .bye): return closeQuietly()
         default: return unexpected(message)
         }
@@ -188,8 +213,8 @@ public struct ServerSession: Equatable, Sendable {
             return close(Refusal(.limit, "More than \(Self.questionsMax) questions at once."))
         }
         open.asked += 1
-        state = .open(open)
-        return [.answer(message)]
+        open.questions.append(message)
+        return pump(&open)
     }
 
     // MARK: Events from the core
@@ -201,7 +226,17 @@ public struct ServerSession: Equatable, Sendable {
     }
 
     public mutating func refused(_ refusal: Refusal) -> [Directive] {
-        state == .closed ? [] : close(refusal)
+        guard state != .closed else { return [] }
+        guard state == .admitting, refusal.handInAfter != nil else { return close(refusal) }
+        state = .handingIn(credit: SessionLimits.creditBytes)
+        return [.send(.refuse(refusal))]
+    }
+
+    /// Commits of a device that is shut out are kept, up to this seq.
+    public mutating func quarantined(upTo seq: Sequence64, credit: Int64) -> [Directive] {
+        guard case .handingIn(let left) = state else { return [] }
+        state = .handingIn(credit: left + credit)
+        return [.send(.acknowledge(Acknowledge(items: [], credit: credit, expect: seq + 1)))]
     }
 
     /// The device is who it says. `cursor` is where its log goes on, `backfill` where its pages go on, if any do.
@@ -269,8 +304,12 @@ public struct ServerSession: Equatable, Sendable {
     public mutating func answered(_ reply: ServerMessage, bytes: Int) -> [Directive] {
         guard case .open(var open) = state else { return [] }
         open.asked = max(0, open.asked - 1)
-        state = .open(open)
-        return [.send(reply)]
+        open.isReading = false
+        if case .digest(let digest) = reply {
+            open.held = digest
+            return pump(&open)
+        }
+        return [.send(reply)] + pump(&open)
     }
 
     /// A later session of the same site, a revocation, a changed grant or a shutdown ends this one.
@@ -308,18 +347,35 @@ public struct ServerSession: Equatable, Sendable {
             open.phase = .paging(mark)
         }
         defer { state = .open(open) }
-        guard !open.isReading, open.credit > 0 else { return [] }
+        guard !open.isReading else { return [] }
+        var directives: [Directive] = []
+        if let held = open.held, open.sent >= held.position {
+            open.held = nil
+            directives.append(.send(.digest(held)))
+        }
+        if open.held == nil, let question = nextQuestion(&open) { return directives + [.answer(question)] }
+        guard open.credit > 0 else { return directives }
         let directive: Directive
         switch open.phase {
         case .streaming:
-            guard open.sent < open.head else { return [] }
-            directive = batch(open, upTo: open.head, .all)
+            let target = open.held?.position ?? open.head
+            guard open.sent < target else { return directives }
+            directive = batch(open, upTo: target, .all)
         case .catchingUp(let upTo, _): directive = batch(open, upTo: upTo, .kept)
         case .paging(let mark): directive = .readPage(mark)
         case .whole(let upTo): directive = batch(open, upTo: upTo, .all, isWhole: true)
         }
         open.isReading = true
-        return [directive]
+        return directives + [directive]
+    }
+
+    /// Digests wait for the end of a backfill, and what was asked after them waits with them.
+    private func nextQuestion(_ open: inout Open) -> ClientMessage? {
+        guard let first = open.questions.first else { return nil }
+        if case .digest = first, open.phase != .streaming { return nil }
+        open.questions.removeFirst()
+        open.isReading = true
+        return first
     }
 
     private func batch(_ open: Open, upTo: Position, _ scope: ReadScope, isWhole: Bool = false) -> Directive {

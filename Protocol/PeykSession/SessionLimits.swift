@@ -18,7 +18,14 @@ public enum SessionLimits {
     public static let namesItems = 4_000
     public static let namesMax = 2_000_000
     public static let formerTokens = 64
-    /// Seconds for each step before the session is open.
+    /// Records of one reply close at this size; the rest is asked for again.
+    public static let recordsBytes = 4 << 20
+    /// Ranges of one digest request, and parts of each in the reply.
+    public static let digestRanges = 64
+    public static let digestParts = 32
+    /// Seconds that anybody is ever asked to wait before trying again.
+    public static let retryAfterMax: Int64 = 3_600
+    /// Seconds for the greeting, TLS included; an enrolment in between begins them anew.
     public static let greetingSeconds: Int64 = 10
     /// Seconds without any frame from the peer before a ping, and after it before the session is given up.
     public static let idleSeconds: Int64 = 30

@@ -25,10 +25,14 @@ public struct Acknowledge: Hashable, Sendable {
     public var credit: Int64
     /// The seq that must come next, where the push had a gap (rule I4).
     public var expect: Sequence64?
-    public init(items: [Item], credit: Int64, expect: Sequence64? = nil) {
+    /// Set where the push was not taken for want of room: seconds after which to push again, from `expect` on.
+    public var retryAfter: Int64?
+
+    public init(items: [Item], credit: Int64, expect: Sequence64? = nil, retryAfter: Int64? = nil) {
         self.items = items
         self.credit = credit
         self.expect = expect
+        self.retryAfter = retryAfter
     }
 }
 

@@ -106,11 +106,16 @@ extension ProtoRefusal {
         self.init()
         code = refusal.code.rawValue
         message = refusal.message
+        retryAfter = refusal.retryAfter ?? 0
+        if let seq = refusal.handInAfter { handInAfter = seq }
     }
 
     func model() throws(DecodeError) -> Refusal {
         let word = try code.atMost(FieldLimits.word, "a code")
-        return Refusal(RefusalCode(rawValue: word), try message.atMost(FieldLimits.message, "a message"))
+        return Refusal(
+            RefusalCode(rawValue: word), try message.atMost(FieldLimits.message, "a message"),
+            retryAfter: retryAfter == 0 ? nil : try retryAfter.natural("a time"),
+            handInAfter: hasHandInAfter ? try handInAfter.natural("a seq") : nil)
     }
 }
 

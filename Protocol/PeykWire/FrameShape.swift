@@ -6,7 +6,7 @@ enum FrameShape {
     case clientFrame, serverFrame
     case hello, backfill, welcome, entrance, openAnswer
     case push, sealedCommit, names, acknowledge, batch, entry, yours, answer
-    case fetch, digestReply, historyRequest, historyReply
+    case fetch, digestRequest, digestReply, historyRequest, historyReply
     case lineage
     /// A message without messages in it.
     case leaf
@@ -32,7 +32,8 @@ enum FrameShape {
         case (.clientFrame, 6): .fetch
         case (.clientFrame, 12): .names
         case (.clientFrame, 8): .historyRequest
-        case (.clientFrame, 1), (.clientFrame, 7), (.clientFrame, 11): .leaf
+        case (.clientFrame, 7): .digestRequest
+        case (.clientFrame, 1), (.clientFrame, 11): .leaf
         case (.serverFrame, 3): .welcome
         case (.serverFrame, 5): .acknowledge
         case (.serverFrame, 6): .batch
@@ -51,8 +52,8 @@ enum FrameShape {
         case (.openAnswer, 4), (.yours, 1), (.sealedCommit, 8): .answer
         case (.batch, 4), (.historyReply, 4): .entry
         case (.entry, 9): .yours
-        case (.acknowledge, 1), (.answer, 2), (.fetch, 1), (.digestReply, 2), (.historyRequest, 1),
-            (.historyReply, 1), (.lineage, 1):
+        case (.acknowledge, 1), (.answer, 2), (.fetch, 1), (.digestRequest, 3), (.digestReply, 4),
+            (.historyRequest, 1), (.historyReply, 1), (.lineage, 1):
             .leaf
         default: nil
         }

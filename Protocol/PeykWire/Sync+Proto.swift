@@ -72,6 +72,7 @@ extension ProtoAcknowledge {
         }
         credit = acknowledge.credit
         if let seq = acknowledge.expect { expect = seq }
+        retryAfter = acknowledge.retryAfter ?? 0
     }
 
     func model() throws(DecodeError) -> Acknowledge {
@@ -86,7 +87,8 @@ extension ProtoAcknowledge {
         }
         return Acknowledge(
             items: list, credit: try credit.natural("a credit"),
-            expect: hasExpect ? try expect.natural("a seq") : nil)
+            expect: hasExpect ? try expect.natural("a seq") : nil,
+            retryAfter: retryAfter == 0 ? nil : try retryAfter.natural("a time"))
     }
 }
 
@@ -209,13 +211,28 @@ extension ProtoFetch {
 extension ProtoDigestRequest {
     init(_ request: DigestRequest) {
         self.init()
-        if let index = request.table { table = UInt32(wire: index) }
-        after = request.after.data
+        ranges = request.ranges.map { range in
+            var proto = ProtoDigestRange()
+            proto.table = UInt32(wire: range.table)
+            proto.after = range.after.data
+            proto.upTo = range.upTo.data
+            return proto
+        }
     }
 
     func model() throws(DecodeError) -> DigestRequest {
-        DigestRequest(
-            table: hasTable ? try table.index("a table") : nil, after: try after.optionalID("a record's id"))
+        guard ranges.count <= SessionLimits.digestRanges else {
+            throw .malformed("\(ranges.count) ranges asked for, more than \(SessionLimits.digestRanges)")
+        }
+        var list: [DigestRange] = []
+        list.reserveCapacity(ranges.count)
+        for proto in ranges {
+            list.append(
+                DigestRange(
+                    table: try proto.table.index("a table"), after: try proto.after.optionalID("a record's id"),
+                    upTo: try proto.upTo.optionalID("a record's id")))
+        }
+        return DigestRequest(ranges: list)
     }
 }
 
@@ -223,27 +240,28 @@ extension ProtoDigestReply {
     init(_ reply: DigestReply) {
         self.init()
         position = reply.position
-        items = reply.items.map { item in
-            var proto = ProtoDigestReply.Item()
-            proto.table = UInt32(wire: item.table)
-            proto.record = item.record.data
-            proto.count = item.count
-            proto.digest = item.digest
+        parts = reply.parts.map { part in
+            var proto = ProtoDigestReply.Part()
+            proto.table = UInt32(wire: part.table)
+            proto.range = UInt32(wire: part.range)
+            proto.upTo = part.upTo.data
+            proto.count = part.count
+            proto.digest = part.digest
             return proto
         }
-        hasMore_p = reply.hasMore
     }
 
     func model() throws(DecodeError) -> DigestReply {
-        var list: [DigestReply.Item] = []
-        list.reserveCapacity(items.count)
-        for proto in items {
+        var list: [DigestReply.Part] = []
+        list.reserveCapacity(parts.count)
+        for proto in parts {
             list.append(
-                DigestReply.Item(
-                    table: try proto.table.index("a table"), record: try proto.record.optionalID("a record's id"),
-                    count: try proto.count.natural("a count"), digest: proto.digest))
+                DigestReply.Part(
+                    table: try proto.table.index("a table"), range: try proto.range.index("a range"),
+                    upTo: try proto.upTo.optionalID("a record's id"), count: try proto.count.natural("a count"),
+                    digest: proto.digest))
         }
-        return DigestReply(position: try position.natural("a position"), items: list, hasMore: hasMore_p)
+        return DigestReply(position: try position.natural("a position"), parts: list)
     }
 }
 

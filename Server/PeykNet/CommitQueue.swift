@@ -5,7 +5,7 @@ import PeykServer
 import Synchronization
 
 /// The one committer of a workspace: pushes that wait while a group is committed form the next group, so that
-/// many acknowledgements cost one fsync. Greetings and IT's own acts run between groups.
+/// many acknowledgements cost one fsync. Sites take turns. Greetings and IT's own acts run between groups.
 ///
 /// All writes run on one serial dispatch queue, which may block.
 final class CommitQueue: Sendable {
@@ -26,7 +26,9 @@ final class CommitQueue: Sendable {
     }
 
     private struct State {
-        var waiting: [Waiting] = []
+        /// Pushes of each site, in order, and the sites in the order of their turns.
+        var lines: [SiteID: [Waiting]] = [:]
+        var turns: [SiteID] = []
         var isRunning = false
         var counts = Counts()
     }
@@ -46,7 +48,9 @@ final class CommitQueue: Sendable {
 
     func submit(_ waiting: Waiting) {
         let mustStart = state.withLock { state in
-            state.waiting.append(waiting)
+            let site = waiting.request.context.site
+            if state.lines[site, default: []].isEmpty { state.turns.append(site) }
+            state.lines[site, default: []].append(waiting)
             defer { state.isRunning = true }
             return !state.isRunning
         }
@@ -83,19 +87,21 @@ final class CommitQueue: Sendable {
         queue.async { self.runGroup() }
     }
 
+    /// One push of each site in turn, so that nobody waits for another's volume (P28).
     private func takeGroup() -> [Waiting] {
         state.withLock { state in
-            var count = 0
+            var group: [Waiting] = []
             var commits = 0
             var bytes: Int64 = 0
-            for waiting in state.waiting {
-                commits += waiting.request.commits.count
-                bytes += waiting.bytes
-                if count > 0, commits > Self.groupCommitsMax || bytes > Self.groupBytesMax { break }
-                count += 1
+            while let site = state.turns.first, let next = state.lines[site]?.first {
+                commits += next.request.commits.count
+                bytes += next.bytes
+                if !group.isEmpty, commits > Self.groupCommitsMax || bytes > Self.groupBytesMax { break }
+                group.append(next)
+                state.turns.removeFirst()
+                state.lines[site]?.removeFirst()
+                if state.lines[site]?.isEmpty == true { state.lines[site] = nil } else { state.turns.append(site) }
             }
-            let group = Array(state.waiting.prefix(count))
-            state.waiting.removeFirst(count)
             if group.isEmpty { state.isRunning = false }
             return group
         }

@@ -19,6 +19,12 @@ public struct NetStatus: Hashable, Sendable {
     public var connections: Int
     /// By site.
     public var sessions: [Session]
+    /// Sessions that load pages.
+    public var loading: Int
+    /// Pushes are put off, since the store's disk is nearly full.
+    public var isFull: Bool
+    /// Memory that long frames take at the moment.
+    public var frameBytes: Int64
     /// Since the start.
     public var accepted: Int64
     public var refused: Int64
@@ -28,6 +34,7 @@ public struct NetStatus: Hashable, Sendable {
     public var json: JSON {
         [
             "connections": .integer(Int64(connections)), "accepted": .integer(accepted), "refused": .integer(refused),
+            "loading": .integer(Int64(loading)), "disk_full": .bool(isFull), "frame_bytes": .integer(frameBytes),
             "groups": .integer(groups), "commits": .integer(commits),
             "sessions": .array(
                 sessions.map { session in

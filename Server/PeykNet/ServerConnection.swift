@@ -13,35 +13,45 @@ import PeykWire
 /// Unchecked: all state is confined to the connection's event loop; work that blocks runs on the committer's and
 /// reader's queues and comes back to the loop.
 final class ServerConnection: FrameReceiver, @unchecked Sendable {
-    private let server: ServerCore
-    private let connection: FrameConnection
-    private let reader: DispatchQueue
-    private let logger: Logger
-    private var session = ServerSession()
-    private var challenge: Challenge?
-    private(set) var context: SessionContext?
-    private var program = ""
-    private var since: Int64 = 0
-    private var timer: Scheduled<Void>?
-    private var lastProgress = 0
+    let server: ServerCore
+    let connection: FrameConnection
+    let reader: DispatchQueue
+    let logger: Logger
+    var session = ServerSession()
+    var challenge: Challenge?
+    var context: SessionContext?
+    var program = ""
+    var since: Int64 = 0
+    var timer: Scheduled<Void>?
+    var lastProgress = 0
     /// Enrolment or admission is under way: the peer waits for us, not we for it.
-    private var isGreeting = false
-    private var isEnded = false
+    var isGreeting = false
+    var isEnded = false
     /// Bytes of pushes that wait for the committer.
     private var pushing: Int64 = 0
     private var isRecording = false
     private var nextApplied: Position?
     /// A read that waits until the peer has taken what was sent before (P28).
     private var heldRead: ServerSession.Directive?
+    /// Memory of the push that is being handed on.
+    private var hold = FrameHold.none
+    /// The site that greeted, for what it hands in.
+    var greeted: SiteID?
+    /// Unsent bytes at the last look at a peer that does not read, and the look that comes.
+    var stall: (unsent: Int, sent: Int64, timer: Scheduled<Void>)?
     /// The frame of the message that the session is about to send, where it was made off the loop.
     private var prepared: [UInt8]?
 
     /// Beyond this many bytes of pushes nothing more is read from the peer.
     static let pushingMax: Int64 = 1 << 20
 
+    /// Where the peer comes from.
+    let network: String
+
     init(_ connection: FrameConnection, _ server: ServerCore) {
         self.server = server
         self.connection = connection
+        network = connection.peerNetwork
         reader = server.readers.queue()
         var logger = server.configuration.logger
         logger[metadataKey: "peer"] = "\(connection.peer)"
@@ -59,12 +69,11 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
         let challenge = server.workspace.challenge()
         self.challenge = challenge
         send(.challenge(challenge))
-        restartTimer()
     }
 
     func received(_ body: [UInt8], from connection: FrameConnection) {
         guard !isEnded else { return }
-        restartTimer()
+        if session.isAuthenticated { restartTimer() }
         let message: ClientMessage
         do {
             message = try WireCodec.decodeClient(body, limit: connection.frameLimit)
@@ -72,11 +81,20 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
             end(Refusal(.protocolBroken, "The server could not read the message: \(error). Nothing of it was taken."))
             return
         }
-        if case .hello(let hello) = message { program = hello.program }
+        switch message {
+        case .hello(let hello): program = hello.program
+        case .push: hold = connection.claimHold()
+        default: break
+        }
+        defer {
+            hold.release()
+            hold = .none
+        }
         carryOut(session.received(message, bytes: body.count))
     }
 
     func writabilityChanged(_ isWritable: Bool, of connection: FrameConnection) {
+        watchStall()
         guard isWritable else { return }
         updateReading()
         if let read = heldRead {
@@ -96,6 +114,7 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
             logger.notice("connection refused", metadata: ["code": "\(error.code)", "reason": "\(error)"])
         }
         timer?.cancel()
+        stall?.timer.cancel()
         isEnded = true
         _ = session.disconnected()
         server.closed(self)
@@ -130,7 +149,7 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
 
     // MARK: On the loop
 
-    private func end(_ refusal: Refusal) {
+    func end(_ refusal: Refusal) {
         guard !isEnded else { return }
         carryOut(session.isOpen ? session.ended(refusal) : session.refused(refusal))
     }
@@ -154,7 +173,7 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
         }
     }
 
-    private func carryOut(_ directives: [ServerSession.Directive]) {
+    func carryOut(_ directives: [ServerSession.Directive]) {
         for directive in directives {
             switch directive {
             case .send(let message): send(message)
@@ -164,9 +183,9 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
                 submit(bytes: bytes) { PushRequest(context: $0, commits: [], names: names, endsNames: isLast) }
             case .commit(let commits, let bytes):
                 submit(bytes: bytes) { PushRequest(context: $0, commits: commits) }
-            case .readBatch, .readPage:
+            case .readBatch, .readPage, .answer:
                 if connection.isWritable { read(directive) } else { heldRead = directive }
-            case .answer(let question): answer(question)
+            case .quarantine(let commits, let bytes): quarantine(commits, bytes: bytes)
             case .recordApplied(let position): recordApplied(position)
             case .confirmNonce:
                 record("nonce") { workspace, context in
@@ -182,6 +201,7 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
         guard !isEnded else { return }
         isEnded = true
         timer?.cancel()
+        stall?.timer.cancel()
         if let reason {
             server.countRefusal()
             logger.notice(
@@ -196,74 +216,43 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
         connection.close()
     }
 
-    // MARK: Greeting
-
-    private func enrol(_ enrol: Enrol) {
-        guard let challenge else { return }
-        let fingerprint = server.fingerprint.bytes
-        greet {
-            try $0.enrol(enrol, challenge: challenge, fingerprint: fingerprint)
-        } then: { connection, enrolled in
-            connection.logger.info("enrolled", metadata: ["site": "\(enrolled.site.short)"])
-            return connection.session.enrolled(enrolled)
-        }
-    }
-
-    private func admit(_ hello: Hello) {
-        guard let challenge else { return }
-        let fingerprint = server.fingerprint.bytes
-        greet {
-            try $0.admit(hello, challenge: challenge, fingerprint: fingerprint)
-        } then: { connection, admission in
-            connection.context = admission.context
-            connection.since = admission.welcome.serverTime
-            connection.connection.frameLimit = SessionLimits.frameBytes
-            let head = connection.server.opened(connection, admission.context)
-            connection.logger.info("session open", metadata: ["site": "\(admission.context.site.short)"])
-            let directives = connection.session.admitted(
-                admission.welcome, cursor: admission.cursor, backfill: admission.backfill, credit: admission.credit)
-            return directives + connection.session.headMoved(to: head)
-        }
-    }
-
-    private func greet<Answer: Sendable>(
-        _ body: @escaping @Sendable (Workspace) throws -> Answer,
-        then: @escaping @Sendable (ServerConnection, Answer) -> [ServerSession.Directive]
-    ) {
-        isGreeting = true
-        server.committer.perform { workspace in
-            let result = Result { try body(workspace) }
-            self.connection.eventLoop.execute {
-                self.isGreeting = false
-                guard !self.isEnded else { return }
-                switch result {
-                case .success(let answer): self.carryOut(then(self, answer))
-                case .failure(let error): self.end(self.refusal(error, "greeting"))
-                }
-                self.restartTimer()
-            }
-        }
-    }
-
     // MARK: Open
 
     private func submit(bytes: Int64, _ request: (SessionContext) -> PushRequest) {
         guard let context else { return }
+        let request = request(context)
+        if !request.commits.isEmpty, let seconds = server.room.retryAfter {
+            // Nothing is read ahead of what there is no room for.
+            return committed(.success(.acknowledge(Self.later(request, seconds))), bytes: 0, credit: bytes)
+        }
         pushing += bytes
         updateReading()
+        let hold = hold
+        self.hold = .none
         server.committer.submit(
-            CommitQueue.Waiting(request: request(context), bytes: bytes) { result in
-                self.connection.eventLoop.execute { self.committed(result, bytes: bytes) }
+            CommitQueue.Waiting(request: request, bytes: bytes) { result in
+                hold.release()
+                let told = result.flatMapError { error in
+                    guard let seconds = self.server.room.noteFailure(error) else { return .failure(error) }
+                    return .success(.acknowledge(Self.later(request, seconds)))
+                }
+                self.connection.eventLoop.execute { self.committed(told, bytes: bytes, credit: bytes) }
             })
     }
 
-    private func committed(_ result: Result<PushResult, any Error>, bytes: Int64) {
+    /// The push was not taken, for want of room.
+    private static func later(_ request: PushRequest, _ seconds: Int64) -> Acknowledge {
+        Acknowledge(
+            items: [], credit: 0, expect: request.commits.first?.envelope.dot.seq, retryAfter: seconds)
+    }
+
+    private func committed(_ result: Result<PushResult, any Error>, bytes: Int64, credit: Int64) {
         pushing -= bytes
         updateReading()
         guard !isEnded else { return }
         switch result {
         case .success(.acknowledge(var acknowledge)):
-            acknowledge.credit = bytes
+            acknowledge.credit = credit
             carryOut(session.committed(acknowledge))
         case .success(.refuse(let refusal)): end(refusal)
         case .failure(let error): end(refusal(error, "commit"))
@@ -276,6 +265,7 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
         connection.setReading(pushing <= Self.pushingMax && connection.isWritable)
     }
 
+    /// Reads and questions are one at a time, so a session costs one reply of memory (P28).
     private func read(_ directive: ServerSession.Directive) {
         guard let context else { return }
         let workspace = server.workspace
@@ -289,21 +279,10 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
                             for: context, from: from, upTo: upTo, bytesMax: bytes, scope: scope, whole: isWhole))
                 case .readPage(let mark):
                     message = .page(PageCompression.compress(try workspace.page(for: context, after: mark)))
+                case .answer(let question): message = try workspace.answer(question, for: context)
                 default: throw Refusal(.internal, "not a read")
                 }
                 return (message, WireCodec.encode(message))
-            }
-            self.connection.eventLoop.execute { self.finishedRead(result) }
-        }
-    }
-
-    private func answer(_ question: ClientMessage) {
-        guard let context else { return }
-        let workspace = server.workspace
-        reader.async {
-            let result = Result { () throws -> (ServerMessage, [UInt8]) in
-                let reply = try workspace.answer(question, for: context)
-                return (reply, WireCodec.encode(reply))
             }
             self.connection.eventLoop.execute { self.finishedRead(result) }
         }
@@ -320,6 +299,7 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
             default: carryOut(session.answered(message, bytes: frame.count))
             }
             prepared = nil
+            if !session.isLoading { server.loaded(self) }
         case .failure(let error): end(refusal(error, "read"))
         }
     }
@@ -358,28 +338,11 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
     }
 
     /// What the peer is told: refusals as they are, our own faults without their inside.
-    private func refusal(_ error: any Error, _ during: String) -> Refusal {
+    func refusal(_ error: any Error, _ during: String) -> Refusal {
         if let refusal = error as? Refusal { return refusal }
+        if let seconds = server.room.noteFailure(error) { return .noRoom(retryAfter: seconds) }
         logger.error("the server failed", metadata: ["during": "\(during)", "reason": "\(error)"])
         return Refusal(
             .internal, "The server could not go on; its log says why. What was not acknowledged is kept on your side.")
-    }
-
-    // MARK: Deadlines
-
-    private func restartTimer() {
-        timer?.cancel()
-        guard !isEnded else { return }
-        lastProgress = connection.progress
-        let seconds = session.isOpen ? SessionLimits.idleSeconds : SessionLimits.greetingSeconds
-        timer = connection.schedule(seconds: Double(seconds)) { self.deadlinePassed() }
-    }
-
-    private func deadlinePassed() {
-        guard !isEnded else { return }
-        // A slow line still moves; a greeting has to be whole in time, though.
-        let isMoving = session.isOpen && connection.progress != lastProgress
-        if !isGreeting, !isMoving { carryOut(session.timedOut()) }
-        restartTimer()
     }
 }

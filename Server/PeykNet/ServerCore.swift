@@ -13,22 +13,35 @@ final class ServerCore: Sendable {
     let fingerprint: Fingerprint
     let readers = ReaderPool()
     let committer: CommitQueue
+    let room: StoreRoom
+    let budget: FrameBudget
     private let registry = Mutex(Registry())
 
     private struct Registry {
         var connections: [ObjectIdentifier: ServerConnection] = [:]
         /// Those that are welcome.
         var contexts: [ObjectIdentifier: SessionContext] = [:]
+        /// Those that load pages.
+        var loading: Set<ObjectIdentifier> = []
+        /// How many are not welcome yet, by network.
+        var greeting: [String: Int] = [:]
         var head: Position = 0
         var accepted: Int64 = 0
         var refused: Int64 = 0
         var isClosing = false
+
+        mutating func endGreeting(_ network: String) {
+            let left = greeting[network, default: 1] - 1
+            greeting[network] = left > 0 ? left : nil
+        }
     }
 
     init(_ workspace: Workspace, _ configuration: NetConfiguration) {
         self.workspace = workspace
         self.configuration = configuration
         fingerprint = configuration.identity?.fingerprint ?? .plaintext
+        room = StoreRoom(configuration)
+        budget = FrameBudget(bytes: max(configuration.frameBytesMax, SessionLimits.frameBytes))
         let wake = Wake()
         committer = CommitQueue(workspace) { wake.core?.headMayHaveMoved() }
         wake.attach(self)
@@ -47,37 +60,64 @@ final class ServerCore: Sendable {
     /// Nil where there is no room. On the connection's event loop.
     func accept(_ connection: FrameConnection) -> ServerConnection? {
         let new = ServerConnection(connection, self)
-        let isTaken = registry.withLock { registry in
+        let network = new.network
+        let reason = registry.withLock { registry -> String? in
             let greeting = registry.connections.count - registry.contexts.count
-            guard !registry.isClosing, registry.connections.count < configuration.connectionsMax,
-                greeting < configuration.greetingsMax
-            else {
+            let here = registry.greeting[network, default: 0]
+            var reason: String?
+            if registry.isClosing { reason = "the server is ending" }
+            if registry.connections.count >= configuration.connectionsMax { reason = "too many connections" }
+            if greeting >= configuration.greetingsMax { reason = "too many greetings" }
+            if here >= configuration.greetingsPerNetworkMax { reason = "too many greetings from there" }
+            guard reason == nil else {
                 registry.refused += 1
-                return false
+                return reason
             }
             registry.connections[ObjectIdentifier(new)] = new
+            registry.greeting[network] = here + 1
             registry.accepted += 1
-            return true
+            return nil
         }
-        if !isTaken {
+        if let reason {
             configuration.logger.warning(
-                "connection refused", metadata: ["peer": "\(connection.peer)", "reason": "too many connections"])
+                "connection refused", metadata: ["peer": "\(connection.peer)", "reason": "\(reason)"])
+            return nil
         }
-        guard isTaken else { return nil }
         new.start()
         return new
+    }
+
+    /// Why this device cannot be served at the moment; nil where it can. Nobody is told more than the load, since the
+    /// device has not proved who it is.
+    func refusalForWantOfRoom(_ hello: Hello, _ peer: String) -> Refusal? {
+        let isFirst = hello.cursor == 0 && hello.scope.buckets.isEmpty
+        return registry.withLock { registry in
+            let isBack = registry.contexts.values.contains { $0.site == hello.site }
+            if registry.contexts.count >= configuration.sessionsMax, !isBack {
+                return Refusal(
+                    .busy, "The server has as many devices as it can serve. Everything on this device is kept.",
+                    retryAfter: configuration.retryAfterSeconds)
+            }
+            if isFirst, registry.loading.count >= configuration.loadingMax {
+                return Refusal(
+                    .busy, "The server has as many first syncs under way as it can bear. Nothing is lost.",
+                    retryAfter: configuration.retryAfterSeconds)
+            }
+            return nil
+        }
     }
 
     /// The session is welcome; earlier ones of its site end (rule I2).
     ///
     /// - Returns: the head as it was last told to sessions, which may be beyond that of the welcome.
-    func opened(_ connection: ServerConnection, _ context: SessionContext) -> Position {
+    func opened(_ connection: ServerConnection, _ context: SessionContext, isLoading: Bool) -> Position {
+        let id = ObjectIdentifier(connection)
         let (head, earlier) = registry.withLock { registry in
-            registry.contexts[ObjectIdentifier(connection)] = context
-            let earlier = registry.contexts.filter {
-                $0.key != ObjectIdentifier(connection) && $0.value.site == context.site
-            }
-            .compactMap { entry in registry.connections[entry.key].map { ($0, entry.value) } }
+            registry.contexts[id] = context
+            if isLoading { registry.loading.insert(id) }
+            registry.endGreeting(connection.network)
+            let earlier = registry.contexts.filter { $0.key != id && $0.value.site == context.site }
+                .compactMap { entry in registry.connections[entry.key].map { ($0, entry.value) } }
             return (registry.head, earlier)
         }
         for (connection, context) in earlier {
@@ -86,10 +126,17 @@ final class ServerCore: Sendable {
         return head
     }
 
+    /// All pages of the session are sent.
+    func loaded(_ connection: ServerConnection) {
+        registry.withLock { _ = $0.loading.remove(ObjectIdentifier(connection)) }
+    }
+
     func closed(_ connection: ServerConnection) {
+        let id = ObjectIdentifier(connection)
         registry.withLock { registry in
-            registry.connections[ObjectIdentifier(connection)] = nil
-            registry.contexts[ObjectIdentifier(connection)] = nil
+            guard registry.connections.removeValue(forKey: id) != nil else { return }
+            registry.loading.remove(id)
+            if registry.contexts.removeValue(forKey: id) == nil { registry.endGreeting(connection.network) }
         }
     }
 
@@ -99,8 +146,8 @@ final class ServerCore: Sendable {
 
     func beginClosing() { registry.withLock { $0.isClosing = true } }
 
-    var counts: (connections: Int, accepted: Int64, refused: Int64) {
-        registry.withLock { ($0.connections.count, $0.accepted, $0.refused) }
+    var counts: (connections: Int, loading: Int, accepted: Int64, refused: Int64) {
+        registry.withLock { ($0.connections.count, $0.loading.count, $0.accepted, $0.refused) }
     }
 
     // MARK: What changed

@@ -25,6 +25,7 @@ public final class SyncServer: Sendable {
             initialDelay: interval, delay: interval
         ) { _ in
             queue.async {
+                core.room.look()
                 core.headMayHaveMoved()
                 core.checkStandings()
             }
@@ -37,8 +38,9 @@ public final class SyncServer: Sendable {
         let security = try configuration.identity?.security() ?? .plaintext
         let core = ServerCore(workspace, configuration)
         core.headMayHaveMoved()
+        core.room.look()
         let listener = try await FrameListener.listen(
-            host: configuration.host, port: configuration.port, security: security
+            host: configuration.host, port: configuration.port, security: security, budget: core.budget
         ) { core.accept($0) }
         return SyncServer(core, listener)
     }
@@ -70,6 +72,7 @@ public final class SyncServer: Sendable {
         }
         return NetStatus(
             connections: counts.connections, sessions: sessions.sorted { $0.site < $1.site },
+            loading: counts.loading, isFull: core.room.retryAfter != nil, frameBytes: Int64(core.budget.inUse),
             accepted: counts.accepted, refused: counts.refused, groups: commits.groups, commits: commits.commits)
     }
 

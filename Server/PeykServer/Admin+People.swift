@@ -174,6 +174,17 @@ extension Admin {
     }
 
     func revokeDevice(_ text: String) throws -> JSON {
+        let revoked = try workspace.revoke(try device(text))
+        return ["revoked": .array(revoked.map { .string($0.description) })]
+    }
+
+    func allowDevice(_ text: String) throws -> JSON {
+        let allowed = try workspace.allow(try device(text))
+        return ["allowed": .array(allowed.map { .string($0.description) })]
+    }
+
+    /// A site of the family that the first digits name.
+    private func device(_ text: String) throws -> SiteID {
         let sites = try workspace.store.read { try $0.documents(SiteDocument.self) }
         let found = sites.filter { $0.site.description.hasPrefix(text.lowercased()) }
         guard !text.isEmpty, let first = found.first else {
@@ -182,7 +193,6 @@ extension Admin {
         guard Set(found.map(\.family)).count == 1 else {
             throw AdminFailure(.usage, "Several devices begin with \(text); give more of the site.")
         }
-        let revoked = try workspace.revoke(first.site)
-        return ["revoked": .array(revoked.map { .string($0.description) })]
+        return first.site
     }
 }

@@ -37,6 +37,11 @@ public struct Admin: Sendable {
         case .invite(let user, let seconds): try invite(user: user, seconds: seconds)
         case .listDevices: try workspace.store.read { try devices($0) }
         case .revokeDevice(let site): try revokeDevice(site)
+        case .allowDevice(let site): try allowDevice(site)
+        case .listQuarantine(let all): try workspace.store.read { try quarantine($0, all: all) }
+        case .showQuarantined(let id): try workspace.store.read { try quarantined(id, $0) }
+        case .releaseQuarantined(let id): try decide(.released, id)
+        case .discardQuarantined(let id): try decide(.discarded, id)
         case .showSchema: try workspace.schema().json
         case .checkSchema(let json): try SchemaChange(json, to: workspace.schema()).json
         case .applySchema(let json): try applySchema(json)
@@ -45,6 +50,8 @@ public struct Admin: Sendable {
         case .showConflict(let id): try workspace.store.read { try conflict($0, id) }
         case .settleConflict(let id): try settle(id)
         case .history(let place): try workspace.store.read { try AdminHistory($0).document(of: place) }
+        case .bundle(let place, let withValues): try bundle(place, withValues: withValues)
+        case .verify: try workspace.store.read { try verify($0) }
         case .commit(let bytes): try commit(bytes)
         case .showRetention: try workspace.store.read { try retention($0) }
         case .setRetention(let lease, let log, let tombstones):
@@ -75,6 +82,8 @@ public struct Admin: Sendable {
                 "users": .integer(Int64(try reader.documents(UserDocument.self).count)),
                 "devices": .integer(Int64(sites.count { !$0.isRevoked && $0.replacedBy == nil })),
                 "pending_declared": .integer(sites.reduce(0) { $0 + $1.pending }),
+                "quarantined": .integer(
+                    Int64(try reader.documents(QuarantineDocument.self).count { $0.state == .waiting })),
                 "conflicts_open": .integer(try openConflicts(reader)),
                 "retention": try retention(reader),
                 "rows": .object(Dictionary(rows) { first, _ in first }),

@@ -14,6 +14,14 @@ public enum AdminRequest: Hashable, Sendable {
     case listDevices
     /// A site, or the first digits of one; takes its whole family (rule I3).
     case revokeDevice(String)
+    /// Takes the revocation of a family back.
+    case allowDevice(String)
+    /// Commits of devices and users that were shut out; with `all`, those decided on too.
+    case listQuarantine(all: Bool)
+    /// A site or a commit, by its first digits.
+    case showQuarantined(String)
+    case releaseQuarantined(String)
+    case discardQuarantined(String)
     case showSchema
     /// A whole schema, or `{"add": …}`: see ``SchemaChange``.
     case checkSchema(JSON)
@@ -23,6 +31,10 @@ public enum AdminRequest: Hashable, Sendable {
     case showConflict(String)
     case settleConflict(String)
     case history(RecordPlace)
+    /// What was decided about a record, to be decided again elsewhere; values are hidden unless they are wanted.
+    case bundle(RecordPlace, withValues: Bool)
+    /// The store against itself: hashes, rows against the log.
+    case verify
     /// One act of the server: the changes of a sealed body, by IT (imports).
     case commit([UInt8])
     /// What is kept, and what holds it back (rule T1).
@@ -58,6 +70,7 @@ public enum AdminRequest: Hashable, Sendable {
     /// Whether it changes anything: such requests run between the committer's groups.
     public var isWrite: Bool {
         switch self {
+        case .allowDevice, .releaseQuarantined, .discardQuarantined: true
         case .addUser, .setUser, .addTerritory, .invite, .revokeDevice, .applySchema, .settleConflict, .commit,
             .setRetention, .runRetention:
             true
@@ -97,6 +110,11 @@ extension AdminRequest {
         case .invite(let user, let seconds): ["do": "invite", "user": .string(user), "seconds": .integer(seconds)]
         case .listDevices: ["do": "device-list"]
         case .revokeDevice(let site): ["do": "device-revoke", "site": .string(site)]
+        case .allowDevice(let site): ["do": "device-allow", "site": .string(site)]
+        case .listQuarantine(let all): ["do": "quarantine-list", "all": .bool(all)]
+        case .showQuarantined(let id): ["do": "quarantine-show", "id": .string(id)]
+        case .releaseQuarantined(let id): ["do": "quarantine-release", "id": .string(id)]
+        case .discardQuarantined(let id): ["do": "quarantine-discard", "id": .string(id)]
         case .showSchema: ["do": "schema-show"]
         case .checkSchema(let schema): ["do": "schema-check", "schema": schema]
         case .applySchema(let schema): ["do": "schema-apply", "schema": schema]
@@ -113,6 +131,12 @@ extension AdminRequest {
                     "table": .string(place.table), "record": .string(place.record),
                     "field": place.field.map { .string($0) },
                 ])
+        case .bundle(let place, let withValues):
+            [
+                "do": "bundle", "table": .string(place.table), "record": .string(place.record),
+                "values": .bool(withValues),
+            ]
+        case .verify: ["do": "verify"]
         case .commit(let bytes): ["do": "commit", "body": .string(bytes.hex)]
         case .showRetention: ["do": "retention-show"]
         case .setRetention(let lease, let log, let tombstones):
@@ -156,6 +180,16 @@ extension AdminRequest {
             guard let user = text("user"), let seconds = json["seconds"]?.integerValue else { return nil }
             request = .invite(user: user, seconds: seconds)
         case "device-list": request = .listDevices
+        case "bundle":
+            guard let table = text("table"), let record = text("record") else { return nil }
+            request = .bundle(
+                RecordPlace(table: table, record: record), withValues: json["values"]?.boolValue ?? false)
+        case "verify": request = .verify
+        case "device-allow": request = text("site").map { .allowDevice($0) }
+        case "quarantine-list": request = .listQuarantine(all: json["all"]?.boolValue ?? false)
+        case "quarantine-show": request = text("id").map { .showQuarantined($0) }
+        case "quarantine-release": request = text("id").map { .releaseQuarantined($0) }
+        case "quarantine-discard": request = text("id").map { .discardQuarantined($0) }
         case "device-revoke": request = text("site").map { .revokeDevice($0) }
         case "schema-show": request = .showSchema
         case "schema-check": request = json["schema"].map { .checkSchema($0) }

@@ -52,6 +52,9 @@ final class CommitMerge {
     private(set) lazy var anchorGrant: Grant? = if case .user(let user) = author { user.grant(at: anchor) } else { nil }
     var entries: [Position: LogEntry] = [:]
     var ledgerCount = 0
+    /// Merges that met a record, encoded (``MergeRecorder``).
+    private(set) var recorded: [[UInt8]] = []
+    private var recordedBytes = 0
 
     // What the operations say (rule M5).
     var reopened: Set<RecordKey> = []
@@ -194,9 +197,7 @@ final class CommitMerge {
             park(index, .scope, "")
             return
         }
-        let outcome = PeykMerge.merge(
-            change, into: stored?.state, context(for: key, table),
-            hasLivingChildren: try change.kind == .delete && hasLivingReferrers(key))
+        let outcome = try decide(change, key, stored, table)
         if outcome.isRefused {
             park(index, refusals + outcome.refusals)
             return
@@ -206,6 +207,25 @@ final class CommitMerge {
         if right == .handedOff { notices.append(Answer.Notice(change: index, code: .handedOff)) }
         try report(outcome, index, key, table)
         if outcome.state?.isAlive == false, stored?.state.isAlive == true { try emptyReferences(to: key) }
+    }
+
+    /// The merge itself; what meets a record is kept for a while, so that it can be looked into.
+    private func decide(
+        _ change: Change, _ key: RecordKey, _ stored: StoredRecord?, _ table: Table
+    ) throws -> ChangeOutcome {
+        let hasChildren = try change.kind == .delete && hasLivingReferrers(key)
+        var context = context(for: key, table)
+        guard let stored else {
+            return PeykMerge.merge(change, into: nil, context, hasLivingChildren: hasChildren)
+        }
+        let trace = MergeTrace(change, stored.state, &context, hasLivingChildren: hasChildren)
+        let outcome = PeykMerge.merge(change, into: stored.state, context, hasLivingChildren: hasChildren)
+        if recordedBytes < MergeRecorder.groupBytesMax {
+            let bytes = trace.note(outcome).encoded()
+            recordedBytes += bytes.count
+            recorded.append(bytes)
+        }
+        return outcome
     }
 
     func context(for key: RecordKey, _ table: Table) -> MergeContext {

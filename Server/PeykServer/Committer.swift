@@ -15,6 +15,10 @@ final class Committer {
     let served: Int64
     private(set) var clock: ClockDocument
     private(set) var head: Position
+    /// Merges that met a record, for IT to look into; the first of them is at `firstPosition` or later.
+    private var merges: [[UInt8]] = []
+    private var mergesBytes = 0
+    private let firstPosition: Position
     private var chain: UUIDBits
     private var sites: [SiteID: SiteDocument] = [:]
     private var users: [RecordID: UserDocument] = [:]
@@ -29,12 +33,14 @@ final class Committer {
         served = try workspace.served(transaction)
         clock = try transaction.clockDocument()
         head = try transaction.head()
+        firstPosition = head + 1
         chain = try transaction.chain(at: head) ?? UUIDBits(high: 0, low: 0)
     }
 
     /// Writes what the group changed beside the log.
     func finish() throws {
         try transaction.set(clock)
+        try workspace.recorder.keep(merges, first: firstPosition, in: transaction)
         for site in sites.values.sorted(by: { $0.site < $1.site }) { try transaction.set(site) }
     }
 
@@ -55,6 +61,11 @@ final class Committer {
     func take(_ push: PushRequest) throws -> PushResult {
         let context = push.context
         if let refusal = try workspace.standing(of: context, transaction), refusal.code != .scopeChanged {
+            if refusal.code == .revoked, var site = try site(context.site) {
+                site.noteSent(context.sent, in: context.epoch)
+                _ = try transaction.quarantine(push.commits, of: site, now: now)
+                sites[site.site] = site
+            }
             return .refuse(refusal)
         }
         guard var site = try site(context.site), let user = try user(context.user) else {
@@ -65,6 +76,7 @@ final class Committer {
         try takeNames(push, &site)
         var items: [Acknowledge.Item] = []
         var expect: Sequence64?
+        let kept = try transaction.quarantined(site.site).filter { $0.position == 0 }
         for commit in push.commits {
             guard commit.envelope.dot.site == context.site, commit.envelope.dot.seq > 0 else {
                 return .refuse(
@@ -87,7 +99,11 @@ final class Committer {
                 expect = site.lastSeq + 1
                 break
             }
-            items.append(try take(commit, &site, user, context))
+            if let document = kept.first(where: { $0.commit == commit.id }) {
+                items.append(try takeKept(commit, document, &site, user, context))
+            } else {
+                items.append(try take(commit, &site, user, context))
+            }
             Failpoint.hit("server.commit.merged")
             // What the device had declared as unsent at hello (rule T4).
             site.pending = max(0, site.pending - 1)
@@ -124,7 +140,7 @@ final class Committer {
         return item(commit, at: origin.position, entry.answer.verdict)
     }
 
-    private func item(_ commit: SealedCommit, at position: Position, _ verdict: Answer.Verdict) -> Acknowledge.Item {
+    func item(_ commit: SealedCommit, at position: Position, _ verdict: Answer.Verdict) -> Acknowledge.Item {
         Acknowledge.Item(
             seq: commit.envelope.dot.seq, commit: commit.id, position: position,
             receipt: workspace.keys.receipt(
@@ -134,7 +150,7 @@ final class Committer {
 
     // MARK: - One commit
 
-    private func take(
+    func take(
         _ commit: SealedCommit, _ site: inout SiteDocument, _ user: UserDocument, _ context: SessionContext
     ) throws -> Acknowledge.Item {
         let dot = commit.envelope.dot
@@ -249,7 +265,12 @@ final class Committer {
             let merge = CommitMerge(
                 transaction, body: body, writer: writer, clock: clock, author: author, lineage: identity.lineage,
                 backupHorizon: self.clock.backupHorizon, now: now)
-            return try merge.run()
+            let merged = try merge.run()
+            if mergesBytes < MergeRecorder.groupBytesMax {
+                merges += merge.recorded
+                mergesBytes += merge.recorded.reduce(0) { $0 + $1.count }
+            }
+            return merged
         }
     }
 

@@ -14,14 +14,14 @@ extension StoreReader {
     /// - Throws: ``StoreError/corrupt(_:)`` where what is stored cannot be read.
     public func document<Kind: Document>(_ kind: Kind.Type, _ key: String) throws -> Kind? {
         guard let bytes = try document(Kind.collection, key) else { return nil }
-        return try Self.read(bytes, "\(Kind.collection)/\(key)")
+        return try read(bytes, "\(Kind.collection)/\(key)")
     }
 
     public func documents<Kind: Document>(_ kind: Kind.Type, prefix: String = "") throws -> [Kind] {
-        try documents(Kind.collection, prefix: prefix).map { try Self.read($0.value, "\(Kind.collection)/\($0.key)") }
+        try documents(Kind.collection, prefix: prefix).map { try read($0.value, "\(Kind.collection)/\($0.key)") }
     }
 
-    private static func read<Kind: Document>(_ bytes: [UInt8], _ name: String) throws -> Kind {
+    func read<Kind: Document>(_ bytes: [UInt8], _ name: String) throws -> Kind {
         guard let json = try? JSON(parsing: bytes), let document = Kind(json: json) else {
             throw StoreError.corrupt("the document \(name)")
         }

@@ -243,13 +243,13 @@ struct Greeting {
     /// Devices of users who share a bucket with this one (rule T4).
     private func facts() throws -> [DeviceFact] {
         let mine = user.grant.read.filter { $0 != .everyone }
-        let users = try transaction.documents(UserDocument.self).filter { other in
+        let users = try workspace.userCache.documents(transaction).filter { other in
             guard !other.isDisabled else { return false }
             return other.id == user.id || mine.contains(.whole)
                 || other.grant.read.contains { $0 != .everyone && mine.contains($0) }
         }
         let byID = Dictionary(users.map { ($0.id, $0) }) { first, _ in first }
-        return try transaction.documents(SiteDocument.self).compactMap { site in
+        return try workspace.siteCache.documents(transaction).compactMap { site in
             guard !site.isRevoked, site.replacedBy == nil, let owner = byID[site.user] else { return nil }
             return DeviceFact(
                 site: site.site, user: owner.id, userName: owner.name, deviceName: site.deviceName,

@@ -94,17 +94,20 @@ extension Batch.Entry {
     /// About what it takes on the wire.
     var estimatedBytes: Int {
         var bytes = 96 + clock.dots.count * 16 + clock.former.count * 16 + clock.lineage.eras.count * 20
-        for effect in effects {
-            bytes += 24
-            switch effect.kind {
-            case .full(let row, let writers):
-                bytes += row.values.reduce(writers.count * 16) { $0 + $1.estimatedBytes }
-            case .delta(let fields): bytes += fields.reduce(0) { $0 + 2 + $1.value.estimatedBytes }
-            case .delete, .evict, .touched: break
-            }
-        }
+        for effect in effects { bytes += effect.estimatedBytes }
         for notice in yours?.answer.notices ?? [] { bytes += 24 + notice.detail.utf8.count }
         return bytes
+    }
+}
+
+extension Effect {
+    /// About what it takes on the wire.
+    var estimatedBytes: Int {
+        switch kind {
+        case .full(let row, let writers): row.values.reduce(24 + writers.count * 16) { $0 + $1.estimatedBytes }
+        case .delta(let fields): fields.reduce(24) { $0 + 2 + $1.value.estimatedBytes }
+        case .delete, .evict, .touched: 24
+        }
     }
 }
 

@@ -91,13 +91,17 @@ extension Workspace {
             throw Refusal(
                 .authentication, "The device could not prove its key to this server. Nothing was changed; sync again.")
         }
-        return try store.write { transaction in
-            var greeting = try Greeting(
-                workspace: self, transaction: transaction, hello: hello, certificate: certificate,
-                challengedAt: challenge.serverTime)
-            let admission = try greeting.admit()
-            Failpoint.hit("server.hello.before-commit")
-            return admission
+        do {
+            return try store.write { transaction in
+                var greeting = try Greeting(
+                    workspace: self, transaction: transaction, hello: hello, certificate: certificate,
+                    challengedAt: challenge.serverTime)
+                let admission = try greeting.admit()
+                Failpoint.hit("server.hello.before-commit")
+                return admission
+            }
+        } catch let refusal as Refusal where refusal.code == .revoked {
+            throw try handIn(refusal, hello, certificate)
         }
     }
 }

@@ -54,57 +54,62 @@ extension Workspace {
     }
 
     /// The asked records as of the head; what the session does not see is gone from its scope, whatever it is.
+    ///
+    /// At least the first of them; the reply closes at ``SessionLimits/recordsBytes``.
     public func records(_ keys: [RecordKey], for context: SessionContext) throws -> Records {
         try store.read { reader in
             let horizon = try reader.clockDocument().backupHorizon
-            let effects = try keys.prefix(SessionLimits.fetchKeys).map { key -> Effect in
-                guard let record = try reader.record(key), record.state.isAlive,
-                    context.grant.reads(record.audience)
-                else { return Effect(key: key, kind: .evict(.moved)) }
-                return Effect(key: key, kind: .full(record.state.row, writers: record.writers(above: horizon)))
+            var effects: [Effect] = []
+            var bytes = 0
+            for key in keys.prefix(SessionLimits.fetchKeys) {
+                var effect = Effect(key: key, kind: .evict(.moved))
+                if let record = try reader.record(key), record.state.isAlive, context.grant.reads(record.audience) {
+                    effect.kind = .full(record.state.row, writers: record.writers(above: horizon))
+                }
+                bytes += effect.estimatedBytes
+                guard effects.isEmpty || bytes <= SessionLimits.recordsBytes else { break }
+                effects.append(effect)
             }
             return Records(position: try reader.head(), effects: effects)
         }
     }
 
-    /// Digests over the session's scope at the head (rule T5): of all tables, or of the records of one.
+    /// Digests over the session's scope at the head (rule T5): of all tables, or of the ranges that are asked for.
+    ///
+    /// Always read from the rows, never from anything kept.
+    /// - Complexity: O(rows in the ranges).
     public func digest(_ request: DigestRequest, for context: SessionContext) throws -> DigestReply {
         try store.read { reader in
-            let position = try reader.head()
-            var items: [DigestReply.Item] = []
-            guard let index = request.table else {
-                for (index, table) in reader.schema.tables.enumerated() {
-                    var item = DigestReply.Item(table: index, record: nil, count: 0, digest: 0)
-                    try reader.scan(table: index, after: nil, readableBy: context.grant.read, above: .max) {
-                        id, row, _ in
-                        item.count += 1
-                        item.digest &+= row.digest(table: table, record: id)
-                        return true
-                    }
-                    items.append(item)
-                }
-                return DigestReply(position: position, items: items, hasMore: false)
-            }
-            var hasMore = false
-            if let table = reader.schema.table(at: index) {
-                try reader.scan(table: index, after: request.after, readableBy: context.grant.read, above: .max) {
-                    id, row, _ in
-                    guard items.count < Self.digestsMax else {
-                        hasMore = true
-                        return false
-                    }
-                    items.append(
-                        DigestReply.Item(
-                            table: index, record: id, count: 1, digest: row.digest(table: table, record: id)))
+            let schema = reader.schema
+            var parts: [DigestReply.Part] = []
+            func scan(_ range: DigestRange, _ body: (RecordID, UInt64) -> Void) throws {
+                guard let table = schema.table(at: range.table) else { return }
+                try reader.scan(
+                    table: range.table, after: range.after, readableBy: context.grant.read, above: .max
+                ) { id, row, _ in
+                    if let end = range.upTo, id > end { return false }
+                    body(id, row.digest(table: table, record: id))
                     return true
                 }
             }
-            return DigestReply(position: position, items: items, hasMore: hasMore)
+            if request.ranges.isEmpty {
+                for table in schema.tables.indices {
+                    var whole = DigestReply.Part(table: table, range: 0, upTo: nil, count: 0, digest: 0)
+                    try scan(DigestRange(table: table)) { _, digest in
+                        whole.count += 1
+                        whole.digest &+= digest
+                    }
+                    parts.append(whole)
+                }
+            }
+            for (number, range) in request.ranges.prefix(SessionLimits.digestRanges).enumerated() {
+                var cut = DigestParts(range, number: number)
+                try scan(range) { cut.add($0, $1) }
+                parts += cut.finish()
+            }
+            return DigestReply(position: try reader.head(), parts: parts)
         }
     }
-
-    /// Digests of single records in one reply.
-    static let digestsMax = 10_000
 
     /// The reply to a question of an open session.
     public func answer(_ message: ClientMessage, for context: SessionContext) throws -> ServerMessage {

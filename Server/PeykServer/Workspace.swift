@@ -56,6 +56,9 @@ public final class Workspace: Sendable {
     let servedTime = ServedTime()
     let suspects = Suspects()
     private let sessions = Mutex(Sessions())
+    let recorder = MergeRecorder()
+    let userCache = DocumentCache<UserDocument>()
+    let siteCache = DocumentCache<SiteDocument>()
 
     private struct Sessions {
         var count: UInt64 = 0
@@ -138,9 +141,11 @@ public final class Workspace: Sendable {
 extension Refusal {
     static let deviceRevoked = Refusal(
         .revoked,
-        "This device's access was taken away. What is not yet sent stays on the device; ask your administrator.")
+        "This device's access was taken away. Everything on it is kept, also what is not yet sent; ask your "
+            + "administrator.")
     static let userDisabled = Refusal(
-        .revoked, "This user was disabled. What is not yet sent stays on the device; ask your administrator.")
+        .revoked,
+        "This user was disabled. Everything on the device is kept, also what is not yet sent; ask your administrator.")
 }
 
 extension ServerEnvironment {

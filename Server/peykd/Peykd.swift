@@ -19,16 +19,17 @@ struct Peykd: AsyncParsableCommand {
             """,
         version: PeykdVersion.text,
         groupedSubcommands: [
-            .init(name: "Server", subcommands: [Init.self, Serve.self, StatusCommand.self, Doctor.self]),
+            .init(name: "Server", subcommands: [Init.self, Serve.self, StatusCommand.self, VerifyCommand.self, Doctor.self]),
             .init(
                 name: "People and devices",
-                subcommands: [UserGroup.self, TerritoryGroup.self, Invite.self, DeviceGroup.self]),
-            .init(name: "What happened", subcommands: [Conflicts.self, Why.self, History.self]),
+                subcommands: [UserGroup.self, TerritoryGroup.self, Invite.self, DeviceGroup.self, QuarantineGroup.self]),
+            .init(name: "What happened", subcommands: [Conflicts.self, Why.self, History.self, Replay.self]),
             .init(
                 name: "Data",
                 subcommands: [
                     SchemaGroup.self, ReportCommand.self, ImportCommand.self, ExportCommand.self, DumpCommand.self,
                     RetentionGroup.self,
+                    Manual.self,
                 ]),
         ])
 
@@ -36,7 +37,9 @@ struct Peykd: AsyncParsableCommand {
         // Whatever is made here is IT's alone: keys, the store, its logs, the control socket.
         umask(0o077)
         signal(SIGPIPE, SIG_IGN)
-        await Program.run(Self.self, name: "peykd", arguments: GlobalFirst.arranged(CommandLine.arguments)) {
+        await Program.run(
+            Self.self, name: "peykd", arguments: GlobalFirst(place: "--data").arranged(CommandLine.arguments)
+        ) {
             Failures.translate($0)
         }
     }
@@ -44,24 +47,4 @@ struct Peykd: AsyncParsableCommand {
 
 enum PeykdVersion {
     static let text = "0.1.0"
-}
-
-/// Lets the options that all commands have stand before the command too: `peykd --data X status`.
-enum GlobalFirst {
-    private static let withValue: Set<String> = ["--data", "--format", "--lang", "--calendar", "--digits"]
-
-    static func arranged(_ arguments: [String]) -> [String] {
-        var rest = arguments.dropFirst()
-        var moved: [String] = []
-        while let first = rest.first {
-            let name = first.split(separator: "=", maxSplits: 1).first.map(String.init) ?? ""
-            guard withValue.contains(name) else { break }
-            let count = first.contains("=") ? 1 : min(2, rest.count)
-            moved += rest.prefix(count)
-            rest = rest.dropFirst(count)
-        }
-        // What follows “--” is no option any more.
-        let end = rest.firstIndex(of: "--") ?? rest.endIndex
-        return rest[..<end] + moved + rest[end...]
-    }
 }

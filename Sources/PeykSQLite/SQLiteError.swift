@@ -26,7 +26,10 @@ public struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// Another program holds the file; the same call may succeed later.
     public var isBusy: Bool { code == SQLITE_BUSY || code == SQLITE_LOCKED }
-    public var isDiskFull: Bool { code == SQLITE_FULL || extendedCode == Self.ioWrite }
+    /// No room: on the disk, within a quota, or within the limit of a file's size.
+    public var isDiskFull: Bool {
+        code == SQLITE_FULL || extendedCode == Self.ioWrite || extendedCode == Self.ioSharedSize
+    }
     public var isConstraint: Bool { code == SQLITE_CONSTRAINT }
     public var isForeignKey: Bool { extendedCode == Self.foreignKey }
     /// The file is not a database, or is damaged.
@@ -35,6 +38,7 @@ public struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
     // The extended codes are macros with shifts, which Swift does not import.
     static let foreignKey = SQLITE_CONSTRAINT | (3 << 8)
     static let ioWrite = SQLITE_IOERR | (3 << 8)
+    static let ioSharedSize = SQLITE_IOERR | (19 << 8)
 
     public var description: String {
         if isBusy {

@@ -18,7 +18,7 @@ public enum FrameConnector {
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try addHandlers(to: channel, meter, security, .client) { _ in receiver }
+                    try addHandlers(to: channel, meter, security, .client, nil) { _ in receiver }
                 }
             }
         do {
@@ -56,10 +56,11 @@ public final class FrameListener: Sendable {
 
     /// - Parameters:
     ///   - port: 0 for any free one; see ``port``.
+    ///   - budget: for long frames of all connections together; nil for no limit.
     ///   - makeReceiver: called on the new connection's event loop; nil closes it at once.
     /// - Throws: ``TransportError``
     public static func listen(
-        host: String, port: Int, security: TransportSecurity, backlog: Int32 = 256,
+        host: String, port: Int, security: TransportSecurity, backlog: Int32 = 256, budget: FrameBudget? = nil,
         makeReceiver: @escaping @Sendable (FrameConnection) -> (any FrameReceiver)?
     ) async throws(TransportError) -> FrameListener {
         let bootstrap = ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
@@ -67,12 +68,12 @@ public final class FrameListener: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(
-                .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
+                .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let meter = FrameMeter(limit: SessionLimits.greetingBytes)
-                    try addHandlers(to: channel, meter, security, .server, makeReceiver)
+                    try addHandlers(to: channel, meter, security, .server, budget, makeReceiver)
                 }
             }
         let listener: FrameListener
@@ -98,10 +99,10 @@ public final class FrameListener: Sendable {
 
 private func addHandlers(
     to channel: any Channel, _ meter: FrameMeter, _ security: TransportSecurity, _ side: FrameHandler.Side,
-    _ makeReceiver: @escaping (FrameConnection) -> (any FrameReceiver)?
+    _ budget: FrameBudget?, _ makeReceiver: @escaping (FrameConnection) -> (any FrameReceiver)?
 ) throws {
     let pipeline = channel.pipeline.syncOperations
     if let tls = try security.makeHandler() { try pipeline.addHandler(tls) }
-    try pipeline.addHandler(ByteToMessageHandler(FrameDecoder(meter)))
+    try pipeline.addHandler(ByteToMessageHandler(FrameDecoder(meter, budget: budget)))
     try pipeline.addHandler(FrameHandler(meter, security: security, side: side, makeReceiver: makeReceiver))
 }

@@ -40,6 +40,24 @@ public final class FrameConnection: Sendable {
     /// Rises while bytes move in either direction, parts of frames included: a peer on a slow line is not idle.
     public var progress: Int { meter.progress }
 
+    /// Rises while bytes come in, parts of frames included.
+    public var arrivals: Int { meter.arrivals }
+
+    /// The network that the peer comes from: its IPv4 address, or the first half of its IPv6 address.
+    public var peerNetwork: String {
+        guard let ip = channel.remoteAddress?.ipAddress else { return "local" }
+        return Self.network(of: ip)
+    }
+
+    /// An IPv4 address as it is; of an IPv6 address its first four groups.
+    static func network(of ip: String) -> String {
+        guard ip.contains(":"), !ip.contains(".") else { return ip }
+        let halves = ip.split(separator: ":", omittingEmptySubsequences: false)
+        let groups = halves.prefix { !$0.isEmpty }.prefix(4)
+        // What “::” leaves out is 0.
+        return (groups.map(String.init) + Array(repeating: "0", count: 4 - groups.count)).joined(separator: ":")
+    }
+
     /// The peer's address, for logs.
     public var peer: String {
         guard let address = channel.remoteAddress else { return "unknown" }
@@ -72,11 +90,13 @@ public final class FrameConnection: Sendable {
     }
 
     /// Takes no more from the peer, or takes again. What was read already still comes.
-    public func setReading(_ isReading: Bool) {
-        channel.setOption(ChannelOptions.autoRead, value: isReading).whenComplete { [channel] _ in
-            if isReading { channel.read() }
-        }
-    }
+    public func setReading(_ isReading: Bool) { meter.setPaused(!isReading, for: .owner, channel) }
+
+    /// Within ``FrameReceiver/received(_:from:)``: keeps the memory of this frame counted until it is released.
+    public func claimHold() -> FrameHold { meter.claimHold() }
+
+    /// Bytes in the line that the kernel has not taken yet. On the event loop only.
+    public var unsentBytes: Int { (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
 
     /// Closes after everything in the line is written, or after `seconds` at the latest.
     public func close(flushingFor seconds: Double = 5) {

@@ -84,7 +84,7 @@ final class FrameHandler: ChannelInboundHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if let connection {
             // A client reads on, or both sides could wait for each other.
-            if side == .server { connection.setReading(context.channel.isWritable) }
+            if side == .server { meter.setPaused(!context.channel.isWritable, for: .writing, context.channel) }
             receiver?.writabilityChanged(context.channel.isWritable, of: connection)
         }
         context.fireChannelWritabilityChanged()

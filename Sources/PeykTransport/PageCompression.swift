@@ -7,6 +7,9 @@ public enum PageCompression {
     public static let level: Int32 = 3
     /// Shorter payloads stay as they are.
     public static let bytesMin = 128
+    /// What decompresses to more than this must not have shrunk by more than the ratio; smaller pages may.
+    public static let freeBytes = 4 << 20
+    public static let ratioMax = 200
 
     /// The page with its payload compressed, where that makes it smaller. A compressed page comes back as it is.
     /// - Complexity: O(bytes), at some 200 MB a second.
@@ -19,11 +22,17 @@ public enum PageCompression {
             }
             count = ZSTD_isError(size) == 0 ? size : 0
         }
-        guard !packed.isEmpty, packed.count < page.payload.count else { return page }
+        guard !packed.isEmpty, packed.count < page.payload.count, isModest(packed.count, page.payload.count) else {
+            return page
+        }
         var compressed = page
         compressed.rawBytes = page.payload.count
         compressed.payload = packed
         return compressed
+    }
+
+    private static func isModest(_ packed: Int, _ raw: Int) -> Bool {
+        raw <= freeBytes || raw / ratioMax <= packed
     }
 
     /// The page with its payload as it was. Memory is bounded by `limit`, which is checked against the declared
@@ -33,6 +42,9 @@ public enum PageCompression {
         guard page.rawBytes != 0 else { return page }
         guard page.rawBytes > 0, page.rawBytes <= limit else {
             throw .page(reason: "\(page.rawBytes) bytes, over the limit of \(limit)")
+        }
+        guard isModest(page.payload.count, page.rawBytes) else {
+            throw .page(reason: "\(page.rawBytes) bytes out of \(page.payload.count)")
         }
         let declared = page.payload.withUnsafeBytes { ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
         guard declared == UInt64(page.rawBytes) else {

@@ -14,6 +14,8 @@ public enum TransportError: Error, Hashable, Sendable {
     case cannotListen(host: String, port: Int, reason: String)
     /// A page whose compression does not fit what it says of itself.
     case page(reason: String)
+    /// The peer announced a long message and did not send it in time.
+    case tooSlow
     case connection(reason: String)
 }
 
@@ -37,6 +39,8 @@ extension TransportError: CustomStringConvertible {
         case .cannotListen(let host, let port, let reason):
             "Cannot listen on \(host):\(port) (\(reason)). Choose another address, or end the program that uses it."
         case .page(let reason): "A page of records is damaged (\(reason)). Nothing of it was stored; sync again."
+        case .tooSlow:
+            "A long message did not arrive in time. The connection was closed; what was not acknowledged is kept."
         case .connection(let reason):
             "The connection broke (\(reason)). What was not acknowledged is kept; sync again."
         }
@@ -53,6 +57,7 @@ extension TransportError: CustomStringConvertible {
         case .plaintextNotLoopback: "transport.plaintext"
         case .cannotListen: "transport.listen"
         case .page: "transport.page"
+        case .tooSlow: "transport.too-slow"
         case .connection: "transport.connection"
         }
     }

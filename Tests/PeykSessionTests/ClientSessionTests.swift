@@ -111,6 +111,59 @@ struct ClientSessionTests {
         #expect(session.recordsStored([key]).last == .finish)
     }
 
+    @Test("records of a reply that is a part are asked for again, and at most four fetches are under way")
+    func fetchesInParts() {
+        var (session, _) = opened(head: 11)
+        _ = session.loaded([], hasMore: false)
+        let keys = (0..<5_500).map {
+            RecordKey(table: 1, record: RecordID(bits: UUIDBits(high: 0x7000, low: 0x8000_0000_0000_0000 + $0)))
+        }
+        _ = session.received(.batch(Sample.batch(from: 10, to: 11)), bytes: 40)
+        let asked = session.applied(cursor: 11, report: 11, isBackfilling: false, fetch: keys)
+        #expect(asked == (0..<4).map { .send(.fetch(Array(keys[$0 * 1_000..<($0 + 1) * 1_000]))) })
+        _ = session.received(.records(Records(position: 11, effects: [])), bytes: 40)
+        #expect(
+            session.recordsStored(Array(keys[..<600]))
+                == [.send(.fetch(Array(keys[600..<1_000] + keys[4_000..<4_600])))])
+        #expect(session.isFetching)
+    }
+
+    @Test("what a server has no room for stays pending; the rest of the sync is done first, and says when to come")
+    func postpones() {
+        var (session, _) = opened(head: 11)
+        #expect(session.loaded([Sample.commit(seq: 1), Sample.commit(seq: 2)], hasMore: false).count == 1)
+        let later = Acknowledge(items: [], credit: 100, expect: 1, retryAfter: 30)
+        #expect(session.received(.acknowledge(later), bytes: 9) == [.postpone(seconds: 30)])
+        #expect(session.localChange() == [])
+        _ = session.received(.batch(Sample.batch(from: 10, to: 11)), bytes: 40)
+        let end = session.applied(cursor: 11, report: 11, isBackfilling: false, fetch: [])
+        guard case .fail(.refused(let refusal))? = end.last else { return #expect(Bool(false), "\(end)") }
+        #expect(refusal.code == .busy && refusal.retryAfter == 30)
+        #expect(end.contains(.send(.bye(nonceStored: true))))
+
+        var (watching, _) = opened(.watch)
+        _ = watching.loaded([Sample.commit(seq: 1)], hasMore: false)
+        #expect(watching.received(.acknowledge(later), bytes: 9) == [.postpone(seconds: 30)])
+        #expect(watching.pushAgain() == [.load(after: 0, bytes: SessionLimits.pushBytes)])
+    }
+
+    @Test("a device that is shut out hands in what it has not sent, keeps it, and says so (S4, F114)")
+    func handsIn() {
+        var session = ClientSession(purpose: .sync, workspace: "acme")
+        _ = session.received(.challenge(Sample.challenge), bytes: 60)
+        _ = session.prepared(Sample.hello)
+        let refusal = Refusal(.revoked, "Revoked.", handInAfter: 3)
+        #expect(
+            session.received(.refuse(refusal), bytes: 40) == [.load(after: 3, bytes: SessionLimits.pushBytes)])
+        let commits = [Sample.commit(seq: 4), Sample.commit(seq: 5)]
+        #expect(session.loaded(commits, hasMore: false) == [.send(.push(Push(commits: commits)))])
+        let end = session.received(.acknowledge(Acknowledge(items: [], credit: 9, expect: 6)), bytes: 9)
+        #expect(end.first == .send(.bye(nonceStored: false)))
+        guard case .fail(.refused(let reason))? = end.last else { return #expect(Bool(false), "\(end)") }
+        #expect(reason.code == .revoked)
+        #expect(reason.message == "Revoked. What was not sent yet (2 commits) was handed in for them to decide on.")
+    }
+
     @Test("watch stays open and pushes what is sealed later")
     func watches() {
         var (session, _) = opened(.watch)

@@ -148,8 +148,47 @@ struct ServerSessionTests {
         var (session, _) = opened()
         let ask = ClientMessage.digest(DigestRequest())
         #expect(session.received(ask, bytes: 5) == [.confirmNonce, .answer(ask)])
-        for _ in 1..<ServerSession.questionsMax { #expect(session.received(ask, bytes: 5) == [.answer(ask)]) }
+        for _ in 1..<ServerSession.questionsMax { #expect(session.received(ask, bytes: 5) == []) }
         #expect(session.received(ask, bytes: 5).count == 2)
+        #expect(session.isClosed)
+    }
+
+    @Test("digests come right after the log up to their position, and before what is later (T5)")
+    func digests() {
+        var (session, _) = opened(head: 10)
+        let ask = ClientMessage.digest(DigestRequest())
+        #expect(session.received(ask, bytes: 5) == [.confirmNonce, .answer(ask)])
+        // The log grows while the digests are read, and again while it is read out.
+        #expect(session.headMoved(to: 13) == [])
+        let reply = DigestReply(position: 12, parts: [])
+        let bytes = SessionLimits.batchBytes
+        #expect(
+            session.answered(.digest(reply), bytes: 9)
+                == [.readBatch(from: 10, upTo: 12, bytes: bytes, scope: .all, isWhole: false)])
+        let batch = Sample.batch(from: 10, to: 12)
+        #expect(
+            session.read(batch: batch, bytes: 100)
+                == [
+                    .send(.batch(batch)), .send(.digest(reply)),
+                    .readBatch(from: 12, upTo: 13, bytes: bytes, scope: .all, isWhole: false),
+                ])
+    }
+
+    @Test("a device that is shut out hands in, gets nothing, and is never open (S4)")
+    func handsIn() {
+        var session = ServerSession()
+        _ = session.received(.hello(Sample.hello), bytes: 300)
+        let refusal = Refusal(.revoked, "Revoked.", handInAfter: 3)
+        #expect(session.refused(refusal) == [.send(.refuse(refusal))])
+        #expect(session.isAuthenticated && !session.isOpen)
+        let commit = Sample.commit(seq: 4)
+        #expect(
+            session.received(.push(Push(commits: [commit])), bytes: 90) == [.quarantine([commit], bytes: 90)])
+        #expect(
+            session.quarantined(upTo: 4, credit: 90)
+                == [.send(.acknowledge(Acknowledge(items: [], credit: 90, expect: 5)))])
+        #expect(session.headMoved(to: 40) == [])
+        #expect(session.received(.digest(DigestRequest()), bytes: 5).count == 2)
         #expect(session.isClosed)
     }
 

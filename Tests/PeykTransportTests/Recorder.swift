@@ -54,10 +54,12 @@ final class TestServer: Sendable {
     let listener: FrameListener
     let receivers: AsyncStream<Recorder>
 
-    init(_ security: TransportSecurity, echoes: Bool = false) async throws {
+    init(_ security: TransportSecurity, echoes: Bool = false, budget: FrameBudget? = nil) async throws {
         let (stream, sink) = AsyncStream<Recorder>.makeStream()
         receivers = stream
-        listener = try await FrameListener.listen(host: "127.0.0.1", port: 0, security: security) { _ in
+        listener = try await FrameListener.listen(
+            host: "127.0.0.1", port: 0, security: security, budget: budget
+        ) { _ in
             let recorder = Recorder(echoes: echoes)
             sink.yield(recorder)
             return recorder

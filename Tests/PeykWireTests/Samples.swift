@@ -113,7 +113,13 @@ enum Samples {
         ("credit", .credit(bytes: 1 << 22)),
         ("applied", .applied(position: 60)),
         ("fetch", .fetch([RecordKey(table: 1, record: record(1)), RecordKey(table: 2, record: record(2))])),
-        ("digest", .digest(DigestRequest(table: 0, after: record(1)))),
+        (
+            "digest",
+            .digest(
+                DigestRequest(ranges: [
+                    DigestRange(table: 0, after: record(1)), DigestRange(table: 1, upTo: record(2)),
+                ]))
+        ),
         ("digest-all", .digest(DigestRequest())),
         ("history", .history(HistoryRequest(key: RecordKey(table: 2, record: record(2))))),
         ("ping", .ping(-1)),
@@ -136,6 +142,14 @@ enum Samples {
         ),
         ("welcome", .welcome(welcome)),
         ("refuse", .refuse(Refusal(.invite, "The invite has expired; ask for another."))),
+        (
+            "refuse-hand-in",
+            .refuse(Refusal(.revoked, "The device was revoked.", retryAfter: 30, handInAfter: 7))
+        ),
+        (
+            "acknowledge-later",
+            .acknowledge(Acknowledge(items: [], credit: 1_000, expect: 10, retryAfter: 30))
+        ),
         (
             "acknowledge",
             .acknowledge(
@@ -163,10 +177,10 @@ enum Samples {
             .digest(
                 DigestReply(
                     position: 53,
-                    items: [
-                        .init(table: 0, record: nil, count: 0, digest: 0),
-                        .init(table: 1, record: record(1), count: 1, digest: .max),
-                    ], hasMore: true))
+                    parts: [
+                        .init(table: 0, range: 0, upTo: nil, count: 0, digest: 0),
+                        .init(table: 1, range: 1, upTo: record(1), count: 1, digest: .max),
+                    ]))
         ),
         (
             "history",

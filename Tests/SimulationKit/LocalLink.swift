@@ -30,6 +30,7 @@ public final class LocalLink {
     private var client: ClientSession
     private var server = ServerSession()
     private var challenge: Challenge
+    private var greeted: SiteID?
     private var context: SessionContext?
     private var report = Report()
 
@@ -107,7 +108,9 @@ public final class LocalLink {
                 certificate: enrolled.certificate)
             replica = try Replica.create(at: home, facts: facts, environment: environment)
             return client.enrolmentStored()
-        case .deliver(let message): report.delivered.append(message)
+        case .deliver(let message):
+            report.delivered.append(message)
+            return client.endQuestions()
         case .send(let message): toServer.append(message)
         case .fail(let error): report.failure = error
         default:
@@ -172,12 +175,16 @@ public final class LocalLink {
                 return server.enrolled(try workspace.enrol(enrol, challenge: challenge, fingerprint: fingerprint))
             } catch let refusal as Refusal { return server.refused(refusal) }
         case .admit(let hello):
+            greeted = hello.site
             do {
                 let admission = try workspace.admit(hello, challenge: challenge, fingerprint: fingerprint)
                 context = admission.context
                 return server.admitted(
                     admission.welcome, cursor: admission.cursor, backfill: admission.backfill, credit: admission.credit)
             } catch let refusal as Refusal { return server.refused(refusal) }
+        case .quarantine(let commits, let bytes):
+            guard let greeted else { return [] }
+            return server.quarantined(upTo: try workspace.quarantine(commits, of: greeted), credit: bytes)
         case .close: return []
         default:
             guard let context else { return [] }

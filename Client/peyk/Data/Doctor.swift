@@ -11,7 +11,8 @@ struct Doctor: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Check clock, disk, files, schema and server, and say what to do.",
         discussion: """
-            --bundle writes what IT needs to help into a file: versions, counts and states, no values of records.
+            --bundle writes what IT needs to help into a file, a line of JSON each: versions, counts, states, and what waits
+            or was refused, by name. Values of records are replaced by words that say nothing.
 
             Example:  peyk doctor;  peyk doctor --bundle peyk-doctor.json
             """)
@@ -25,8 +26,10 @@ struct Doctor: AsyncParsableCommand {
         var checks = Checkup(show: console.show)
         checks.files(home.path)
         var status: ReplicaStatus?
+        var opened: Workplace?
         do {
             let place = try home.open()
+            opened = place
             let found = try place.replica.status()
             status = found
             checks.replica(place, found)
@@ -41,30 +44,17 @@ struct Doctor: AsyncParsableCommand {
                 rows: checks.all.map { [$0.name, $0.mark(console), $0.found] }),
             csv: [["check", "state", "found"]] + checks.all.map { [$0.name, $0.state.rawValue, $0.found] },
             json: checks.json)
-        if let bundle { try write(bundle, checks, status) }
+        if let bundle { try write(bundle, checks, status, opened) }
         if checks.all.contains(where: { $0.state == .bad }) { throw Failure(.configuration, "") }
     }
 
-    private func write(_ path: String, _ checks: Checkup, _ status: ReplicaStatus?) throws {
-        var members: [String: JSON] = [
-            "checks": checks.json, "program": .string("peyk/" + PeykVersion.text),
-            "sqlite": .string(Replica.sqliteVersion), "made_at": .string(Instant.iso(LocalTime.now())),
-            "system": .string(ProcessInfo.processInfo.operatingSystemVersionString),
-        ]
-        if let status {
-            members["replica"] = [
-                "site": .string(status.site.description),
-                "epoch": status.epoch.map { .string($0.description) } ?? .null,
-                "anchor": .integer(status.anchor), "head": .integer(status.head), "pending": .integer(status.pending),
-                "held": .integer(status.held), "waiting": .integer(status.waiting), "parked": .integer(status.parked),
-                "conflicts_open": .integer(status.conflictsOpen), "last_sealed": .integer(status.lastSealed),
-                "last_sync": status.lastSync.map { .string(Instant.iso($0)) } ?? .null,
-                "clock_offset_ms": .integer(status.clockOffset), "schema_version": .integer(status.schemaVersion),
-                "is_loading": .bool(status.isLoading), "buckets": .integer(Int64(status.scope.buckets.count)),
-            ]
-        }
-        do { try Data(JSON.object(members).pretty.utf8).write(to: URL(filePath: path), options: .atomic) } catch {
-            throw Failure(.cannotCreate, "\(path) could not be written: \(error.localizedDescription)")
+    private func write(_ path: String, _ checks: Checkup, _ status: ReplicaStatus?, _ place: Workplace?) throws {
+        var lines = [SupportBundle.header(checks: checks.json, status)]
+        if let place { lines += try SupportBundle.lines(place) }
+        do {
+            try Data(lines.map { $0.text + "\n" }.joined().utf8).write(to: URL(filePath: path), options: .atomic)
+        } catch {
+            throw Failure(system: error) ?? Failure(.cannotCreate, "\(path) could not be written.")
         }
         Terminal.message("Written to \(path); it has no values of your records.")
     }

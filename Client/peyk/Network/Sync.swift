@@ -108,6 +108,12 @@ final class WatchView: Sendable {
                 ["event": "waiting", "seconds": .double(seconds), "why": .string(failure.description)],
                 failure.description
                     + say.say(" Trying again in \(Int(seconds)) s.", " تلاش دوباره پس از \(Int(seconds)) ثانیه."))
+        case .postponed(let seconds):
+            line(
+                ["event": "postponed", "seconds": .double(seconds)],
+                say.say(
+                    "The server has no room for changes; yours are safe here and are sent again in \(Int(seconds)) s.",
+                    "سرور جای خالی ندارد؛ ویرایش‌ها اینجا امن‌اند و پس از \(Int(seconds)) ثانیه دوباره فرستاده می‌شوند."))
         case .progress(let progress):
             let now = Last(position: progress.position, pushed: progress.pushed)
             let isNews = last.withLock { last in

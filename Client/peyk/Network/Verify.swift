@@ -3,7 +3,6 @@ import PeykCRM
 import PeykConsole
 import PeykModel
 import PeykReplica
-import PeykSession
 import PeykSync
 
 struct Verify: AsyncParsableCommand {
@@ -24,17 +23,10 @@ struct Verify: AsyncParsableCommand {
         let client = try SyncClient(replica: place.replica, options: SyncWork.options(timeout: nil))
         let bar = ProgressBar(place.show.say("Comparing", "مقایسه"))
         defer { bar.finish() }
-        var found = try await differences(client, place, bar)
-        let first = found
-        if repair, !found.records.isEmpty {
-            for start in stride(from: 0, to: found.records.count, by: SessionLimits.fetchKeys) {
-                let keys = found.records[start..<min(found.records.count, start + SessionLimits.fetchKeys)]
-                _ = try await client.fetch(Array(keys))
-            }
-            found = try await differences(client, place, bar)
-        }
+        bar.update(0, of: nil)
+        let found = try await client.verify(repairs: repair)
         bar.finish()
-        report(found, repaired: repair ? first.records.count : nil, place)
+        report(found, place)
         guard found.isEqual else {
             throw Failure(
                 .data,
@@ -44,53 +36,39 @@ struct Verify: AsyncParsableCommand {
         }
     }
 
-    private func differences(_ client: SyncClient, _ place: Workplace, _ bar: ProgressBar) async throws -> Verification
-    {
-        let whole = DigestRequest()
-        var found = try place.replica.compare(try await client.digest(whole), to: whole)
-        let tables = found.tables
-        for (count, table) in tables.enumerated() {
-            bar.update(Int64(count), of: Int64(tables.count))
-            var after: RecordID?
-            repeat {
-                let request = DigestRequest(table: table, after: after)
-                let reply = try await client.digest(request)
-                found.records += try place.replica.compare(reply, to: request).records
-                after = reply.hasMore ? reply.items.last?.record : nil
-            } while after != nil
-        }
-        return found
-    }
-
-    private func report(_ found: Verification, repaired: Int?, _ place: Workplace) {
+    private func report(_ found: Verification, _ place: Workplace) {
         let show = place.show
-        func name(_ table: Int) -> String { place.schema.table(at: table)?.name ?? "?" }
+        func name(_ key: RecordKey) -> String { "\(place.schema.table(at: key.table)?.name ?? "?")/\(key.record)" }
         guard place.console.format == .table else {
             return place.console.printJSON([
                 "equal": .bool(found.isEqual), "position": .integer(found.position),
-                "tables": .array(found.tables.map { .string(name($0)) }),
-                "records": .array(found.records.map { .string("\(name($0.table))/\($0.record)") }),
-                "repaired": repaired.map { .integer(Int64($0)) } ?? .null,
+                "tables": .array(
+                    Set(found.records.map(\.table)).sorted().compactMap { place.schema.table(at: $0) }
+                        .map { .string($0.name) }),
+                "records": .array(found.records.map { .string(name($0)) }),
+                "left": .array(found.left.map { .string(name($0)) }), "partial": .bool(found.isPartial),
+                "repaired": repair ? .integer(Int64(found.records.count - found.left.count)) : .null,
+                "questions": .integer(Int64(found.questions)), "bytes_in": .integer(found.bytesIn),
+                "bytes_out": .integer(found.bytesOut),
             ])
         }
-        if let repaired, repaired > 0 {
-            place.console.say(
-                show.count(Int64(repaired), "record", "رکورد") + show.say(" fetched again.", " دوباره دریافت شد."))
+        if !found.records.isEmpty {
+            let words =
+                repair
+                ? show.say(" differed and fetched again:", " متفاوت بود و دوباره دریافت شد:")
+                : show.say(" differ from the server:", " با سرور تفاوت دارد:")
+            place.console.say(show.count(Int64(found.records.count), "record", "رکورد") + words)
+            let names = place.names()
+            for key in found.records.prefix(50) {
+                guard let table = place.schema.table(at: key.table) else { continue }
+                place.console.say("  \(name(key))  \(names.name(of: key.record.description, in: table))")
+            }
+            if found.records.count > 50 { place.console.say("  … \(found.records.count)") }
         }
-        if found.isEqual {
-            return place.console.say(
-                place.console.good(
-                    show.say("Equal to the server at position ", "برابر با سرور در جایگاه ")
-                        + show.number(found.position)))
-        }
+        guard found.isEqual else { return }
         place.console.say(
-            show.say("Differs at position ", "تفاوت در جایگاه ") + show.number(found.position) + ": "
-                + found.tables.map(name).joined(separator: ", "))
-        let names = place.names()
-        for key in found.records.prefix(50) {
-            guard let table = place.schema.table(at: key.table) else { continue }
-            place.console.say("  \(table.name)/\(key.record)  \(names.name(of: key.record.description, in: table))")
-        }
-        if found.records.count > 50 { place.console.say("  … \(found.records.count)") }
+            place.console.good(
+                show.say("Equal to the server at position ", "برابر با سرور در جایگاه ")
+                    + show.number(found.position)))
     }
 }

@@ -157,9 +157,24 @@ nonisolated struct ProtoRefusal: Sendable {
 
   var message: String = String()
 
+  /// Seconds after which trying again makes sense; 0: not said.
+  var retryAfter: Int64 = 0
+
+  /// Set where a device that is shut out may hand in what it has not sent: the highest seq that is here already.
+  var handInAfter: Int64 {
+    get {_handInAfter ?? 0}
+    set {_handInAfter = newValue}
+  }
+  /// Returns true if `handInAfter` has been explicitly set.
+  var hasHandInAfter: Bool {self._handInAfter != nil}
+  /// Clears the value of `handInAfter`. Subsequent reads from it will return its default value.
+  mutating func clearHandInAfter() {self._handInAfter = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _handInAfter: Int64? = nil
 }
 
 /// What the server says to the author about a commit beside its effects.
@@ -435,7 +450,7 @@ nonisolated extension ProtoGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension ProtoRefusal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Refusal"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0\u{3}retry_after\0\u{3}hand_in_after\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -445,24 +460,38 @@ nonisolated extension ProtoRefusal: SwiftProtobuf.Message, SwiftProtobuf._Messag
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.code) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.message) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.retryAfter) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self._handInAfter) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.code.isEmpty {
       try visitor.visitSingularStringField(value: self.code, fieldNumber: 1)
     }
     if !self.message.isEmpty {
       try visitor.visitSingularStringField(value: self.message, fieldNumber: 2)
     }
+    if self.retryAfter != 0 {
+      try visitor.visitSingularInt64Field(value: self.retryAfter, fieldNumber: 3)
+    }
+    try { if let v = self._handInAfter {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoRefusal, rhs: ProtoRefusal) -> Bool {
     if lhs.code != rhs.code {return false}
     if lhs.message != rhs.message {return false}
+    if lhs.retryAfter != rhs.retryAfter {return false}
+    if lhs._handInAfter != rhs._handInAfter {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -41,6 +41,8 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "No TLS: on a loopback address only, for tests.")
     var plaintext = false
 
+    @OptionGroup var load: LoadOptions
+
     @Option(
         help: ArgumentHelp("What is logged: debug, info, warning or error.", valueName: "level"),
         transform: readLevel)
@@ -97,9 +99,10 @@ struct Serve: AsyncParsableCommand {
         _ workspace: Workspace, _ identity: TLSIdentity?, _ address: ListenAddress, _ logger: Logger
     ) async throws -> SyncServer {
         do {
-            return try await SyncServer.start(
-                workspace,
-                NetConfiguration(host: address.host, port: address.port, identity: identity, logger: logger))
+            var configuration = NetConfiguration(
+                host: address.host, port: address.port, identity: identity, logger: logger)
+            try load.apply(to: &configuration, place.installation(), logger)
+            return try await SyncServer.start(workspace, configuration)
         } catch {
             throw Failure(.unavailable, "\(address) cannot be listened on: \(error). Nothing was started.")
         }

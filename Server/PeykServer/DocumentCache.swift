@@ -1,0 +1,31 @@
+import Synchronization
+
+/// Documents of one kind as they were last read. Reading their bytes is cheap and always done; taking them apart again,
+/// where a thousand devices greet at once, is not. A document is taken from here only where its bytes are the same, so
+/// nothing of an undone transaction or of another process can be believed (rule T3).
+final class DocumentCache<Kind: Document>: Sendable {
+    private let known = Mutex<[String: (bytes: [UInt8], document: Kind)]>([:])
+
+    /// All documents of the kind, in key order.
+    func documents(_ reader: any StoreReader) throws -> [Kind] {
+        let stored = try reader.documents(Kind.collection, prefix: "")
+        return try known.withLock { known in
+            var next: [String: (bytes: [UInt8], document: Kind)] = [:]
+            next.reserveCapacity(stored.count)
+            var documents: [Kind] = []
+            documents.reserveCapacity(stored.count)
+            for (key, bytes) in stored {
+                let entry: (bytes: [UInt8], document: Kind)
+                if let same = known[key], same.bytes == bytes {
+                    entry = same
+                } else {
+                    entry = (bytes, try reader.read(bytes, "\(Kind.collection)/\(key)"))
+                }
+                next[key] = entry
+                documents.append(entry.document)
+            }
+            known = next
+            return documents
+        }
+    }
+}
