@@ -189,7 +189,8 @@ public final class LocalWrite {
     // MARK: Checks
 
     private func admit(_ values: [String: Value], _ layout: TableLayout) throws -> [FieldValue] {
-        try values.map { name, value in
+        guard !layout.table.isRetired else { throw ReplicaError.retiredTable(layout.name) }
+        return try values.map { name, value in
             guard let index = layout.table.fieldIndex(name) else {
                 throw ReplicaError.unknownField(table: layout.name, field: name)
             }

@@ -21,6 +21,7 @@ public enum ReplicaError: Error, Hashable, Sendable, CustomStringConvertible {
     case stillReferred(table: String, record: RecordID, by: String)
     case appendOnly(table: String, record: RecordID)
     case retiredField(table: String, field: String)
+    case retiredTable(String)
     case serverOnly(table: String, field: String)
     /// Rule K7: the record is being fetched from the server.
     case recordAtFault(table: String, record: RecordID)
@@ -61,6 +62,7 @@ public enum ReplicaError: Error, Hashable, Sendable, CustomStringConvertible {
             "Nothing was deleted: \(by) still refers to \(table) \(record)."
         case .appendOnly(let table, let record):
             "Nothing was saved: records of \(table) are added, never changed (\(record))."
+        case .retiredTable(let table): "Nothing was saved: the table \(table) takes no new records and no new values."
         case .retiredField(let table, let field): "Nothing was saved: \(table).\(field) takes no new values."
         case .serverOnly(let table, let field): "Nothing was saved: only the server writes \(table).\(field)."
         case .recordAtFault(let table, let record):

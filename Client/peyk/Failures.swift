@@ -22,7 +22,8 @@ enum Failures {
         case .notFound, .unknownRecord, .unknownCommit, .unknownIssue: .noInput
         case .alreadyExists: .cannotCreate
         case .unknownTable, .unknownField, .ambiguousRecord, .invalidValue, .refusedBySQLite, .notUnique,
-            .missingReference, .stillReferred, .appendOnly, .retiredField, .serverOnly, .builtUpon, .cannotUndo,
+            .missingReference, .stillReferred, .appendOnly, .retiredField, .retiredTable, .serverOnly, .builtUpon,
+            .cannotUndo,
             .commitTooLarge:
             .usage
         case .readOnly: .notPermitted

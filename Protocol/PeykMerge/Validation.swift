@@ -14,6 +14,7 @@ public func validate(_ change: Change, in schema: Schema, byServer: Bool = false
         return [CellRefusal(code: .invalid, detail: "unknown table")]
     }
     if table.isLedger, !byServer { return [CellRefusal(code: .serverField, detail: table.name)] }
+    if table.isRetired, change.kind != .delete { return [CellRefusal(code: .retired, detail: table.name)] }
     if change.kind == .update, table.isAppendOnly { return [CellRefusal(code: .appendOnly, detail: table.name)] }
     if change.kind == .delete {
         return change.cells.isEmpty ? [] : [CellRefusal(code: .invalid, detail: "a delete with values")]
@@ -40,7 +41,9 @@ private func refusal(
     guard write.fits(cell) else { return refuse(.invalid, "\(cell.name): not a write for its policy") }
     if cell.policy == .server, !byServer { return refuse(.serverField, cell.name) }
     let fields = cell.fields.map { table.fields[$0] }
-    if fields.allSatisfy(\.isRetired) { return refuse(.retired, cell.name) }
+    // What is dropped is emptied by the server's own acts.
+    let isEmptied = byServer && kind == .update && fields.allSatisfy(\.isDropped)
+    if fields.allSatisfy(\.isRetired), !isEmptied { return refuse(.retired, cell.name) }
     switch write {
     case .add: return nil
     case .assign(let values):

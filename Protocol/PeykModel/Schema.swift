@@ -18,6 +18,9 @@ public struct Field: Hashable, Sendable {
     public var defaultValue: Value
     /// Retired fields take no new writes (rule T2).
     public var isRetired: Bool
+    /// Dropped fields, which were retired before, have their standing value in every record, for good (rule T2). Their
+    /// place and name stay taken: an index is a name that never changes.
+    public var isDropped: Bool
     /// Words for people, by language code.
     public var labels: [String: String]
 
@@ -35,7 +38,7 @@ public struct Field: Hashable, Sendable {
     public init(
         _ name: String, _ type: FieldType, _ policy: Policy = .lww, group: String? = nil, required: Bool = false,
         hard: Bool = false, rank: Rank? = nil, default defaultValue: Value = .null, retired: Bool = false,
-        labels: [String: String] = [:]
+        dropped: Bool = false, labels: [String: String] = [:]
     ) {
         self.name = name
         self.type = type
@@ -46,6 +49,7 @@ public struct Field: Hashable, Sendable {
         self.rank = rank
         self.defaultValue = defaultValue
         isRetired = retired
+        isDropped = dropped
         self.labels = labels
     }
 }
@@ -105,6 +109,10 @@ public struct Table: Hashable, Sendable {
     public let unique: [[String]]
     /// Rows are added and deleted, never changed: `activity`.
     public let isAppendOnly: Bool
+    /// Retired tables take no new records and no new values; what they have may be deleted (rule T2).
+    public let isRetired: Bool
+    /// Dropped tables, which were retired before, have no records (rule T2).
+    public let isDropped: Bool
     public let labels: [String: String]
     public let cells: [Cell]
     /// For each field, the index of its cell in `cells`.
@@ -113,13 +121,15 @@ public struct Table: Hashable, Sendable {
 
     public init(
         _ name: String, _ kind: TableKind, fields: [Field], unique: [[String]] = [], appendOnly: Bool = false,
-        labels: [String: String] = [:]
+        retired: Bool = false, dropped: Bool = false, labels: [String: String] = [:]
     ) {
         self.name = name
         self.kind = kind
         self.fields = fields
         self.unique = unique
         isAppendOnly = appendOnly
+        isRetired = retired
+        isDropped = dropped
         self.labels = labels
         var cells: [Cell] = []
         var cellOfField = [Int](repeating: 0, count: fields.count)

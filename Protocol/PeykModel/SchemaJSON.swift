@@ -56,6 +56,41 @@ extension Schema {
                 try validate(field, of: table, place: place)
             }
             try validateKind(table)
+            try validateRetirement(table)
+        }
+    }
+
+    /// What is given up must not be needed by what stays (rule T2).
+    private func validateRetirement(_ table: Table) throws(SchemaError) {
+        guard table.isRetired || !table.isDropped else {
+            throw SchemaError(place: table.name, problem: "a table is retired before it is dropped: retire it first")
+        }
+        let placing = Set(table.placingFields)
+        for (index, field) in table.fields.enumerated() where field.isRetired || field.isDropped {
+            let place = "\(table.name).\(field.name)"
+            guard field.isRetired else {
+                throw SchemaError(place: place, problem: "a field is retired before it is dropped: retire it first")
+            }
+            guard !placing.contains(index) else {
+                throw SchemaError(
+                    place: place, problem: "says whose the records are, or what they belong to: it cannot be retired")
+            }
+            guard !field.isRequired || !field.standingValue.isNull else {
+                throw SchemaError(
+                    place: place, problem: "is required and has no default: new records would have no value in it")
+            }
+            guard field.group == nil || table.fields.allSatisfy({ $0.group != field.group || $0.isRetired }) else {
+                throw SchemaError(
+                    place: place,
+                    problem: "a group is retired whole (\(field.group ?? "")): its fields make sense together")
+            }
+        }
+        guard table.isDropped else { return }
+        for other in tables where !other.isDropped {
+            for field in other.fields where field.isHard && field.type == .reference(table: table.name) {
+                throw SchemaError(
+                    place: table.name, problem: "is still needed by \(other.name).\(field.name); it cannot be dropped")
+            }
         }
     }
 
@@ -158,6 +193,9 @@ extension Schema {
             guard later.kind == table.kind, later.isAppendOnly == table.isAppendOnly else {
                 throw SchemaError(place: table.name, problem: "a table's kind never changes")
             }
+            guard later.isRetired || !table.isRetired, later.isDropped || !table.isDropped else {
+                throw SchemaError(place: table.name, problem: "a retired or dropped table stays so")
+            }
             for (place, field) in table.fields.enumerated() {
                 guard place < later.fields.count else {
                     throw SchemaError(
@@ -201,6 +239,9 @@ extension Field {
         guard next.isRetired || !isRetired else {
             throw SchemaError(place: place, problem: "a retired field stays retired")
         }
+        guard next.isDropped || !isDropped else {
+            throw SchemaError(place: place, problem: "a dropped field stays dropped; add a new one")
+        }
     }
 }
 
@@ -226,6 +267,8 @@ extension Table {
         }
         if !unique.isEmpty { members["unique"] = .array(unique.map { .array($0.map { .string($0) }) }) }
         if isAppendOnly { members["append_only"] = true }
+        if isRetired { members["retired"] = true }
+        if isDropped { members["dropped"] = true }
         if !labels.isEmpty { members["labels"] = .object(labels.mapValues { .string($0) }) }
         return .object(members)
     }
@@ -258,7 +301,8 @@ extension Table {
         self.init(
             name, kind, fields: fields,
             unique: (json["unique"]?.arrayValue ?? []).map { ($0.arrayValue ?? []).compactMap(\.stringValue) },
-            appendOnly: json["append_only"]?.boolValue ?? false, labels: Field.labels(json))
+            appendOnly: json["append_only"]?.boolValue ?? false, retired: json["retired"]?.boolValue ?? false,
+            dropped: json["dropped"]?.boolValue ?? false, labels: Field.labels(json))
     }
 }
 
@@ -279,6 +323,7 @@ extension Field {
         if let rank { members["rank"] = ["order": .string(rank.order), "kind": .string(rank.kind)] }
         if !defaultValue.isNull { members["default"] = JSON(defaultValue) }
         if isRetired { members["retired"] = true }
+        if isDropped { members["dropped"] = true }
         if !labels.isEmpty { members["labels"] = .object(labels.mapValues { .string($0) }) }
         return .object(members)
     }
@@ -339,6 +384,7 @@ extension Field {
         self.init(
             name, type, policy, group: json["group"]?.stringValue, required: json["required"]?.boolValue ?? false,
             hard: json["hard"]?.boolValue ?? false, rank: rank, default: defaultValue,
-            retired: json["retired"]?.boolValue ?? false, labels: Self.labels(json))
+            retired: json["retired"]?.boolValue ?? false, dropped: json["dropped"]?.boolValue ?? false,
+            labels: Self.labels(json))
     }
 }

@@ -308,16 +308,16 @@ public struct ClientSession: Equatable, Sendable {
         return settle(&open)
     }
 
-    // MARK: Events from the clock
-
     /// The deadline of the present state passed without a message (``SessionLimits/greetingSeconds`` before the
     /// session is open, ``SessionLimits/idleSeconds`` after).
     public mutating func timedOut() -> [Directive] {
         switch state {
         case .closed: return []
-        case .open where !isPinging:
+        case .open(var open) where !isPinging:
             isPinging = true
-            return [.send(.ping(1))]
+            // A session that only watches reports as well (rule T1).
+            defer { state = .open(open) }
+            return Self.report(&open) + [.send(.ping(1))]
         default: return fail(.timeout(state: activity))
         }
     }
@@ -332,18 +332,13 @@ public struct ClientSession: Equatable, Sendable {
         return finish(open)
     }
 
-    // MARK: Deciding
-
     /// Everything that an open session always checks after an event.
     mutating func settle(_ open: inout Open) -> [Directive] {
         var directives: [Directive] = []
         if open.consumed >= SessionLimits.creditBytes / 4, open.applying == 0 {
             directives.append(.send(.credit(bytes: open.consumed)))
             open.consumed = 0
-            if open.report > open.toldReport {
-                directives.append(.send(.applied(position: open.report)))
-                open.toldReport = open.report
-            }
+            directives += Self.report(&open)
         }
         directives += Self.nextFetches(&open)
         if open.owesNames {
@@ -372,11 +367,16 @@ public struct ClientSession: Equatable, Sendable {
         }
     }
 
+    private static func report(_ open: inout Open) -> [Directive] {
+        guard open.report > open.toldReport else { return [] }
+        open.toldReport = open.report
+        return [.send(.applied(position: open.report))]
+    }
+
     private mutating func finish(_ open: Open) -> [Directive] {
+        var last = open
         state = .closed
-        var directives: [Directive] = []
-        if open.report > open.toldReport { directives.append(.send(.applied(position: open.report))) }
-        directives.append(.send(.bye(nonceStored: true)))
+        let directives: [Directive] = Self.report(&last) + [.send(.bye(nonceStored: true))]
         guard let seconds = open.isPostponed else { return directives + [.finish] }
         return directives + [.fail(.refused(.noRoom(retryAfter: seconds)))]
     }

@@ -9,11 +9,17 @@ import Synchronization
 /// between the committer's groups, and keeps the store's log of changes short (F80).
 final class Housekeeping: Sendable {
     private let committer: CommitQueue
+    private let contexts: @Sendable () -> [SessionContext]
     private let logger: Logger
     private let task = Mutex<RepeatedTask?>(nil)
 
-    init(_ workspace: Workspace, _ committer: CommitQueue, _ configuration: NetConfiguration) {
+    /// - Parameter contexts: the open sessions.
+    init(
+        _ workspace: Workspace, _ committer: CommitQueue, _ configuration: NetConfiguration,
+        contexts: @escaping @Sendable () -> [SessionContext]
+    ) {
         self.committer = committer
+        self.contexts = contexts
         logger = configuration.logger
         workspace.beginServing()
         let minute = Double(Workspace.noteServedMilliseconds) / 1_000
@@ -37,7 +43,10 @@ final class Housekeeping: Sendable {
 
     private func turn(collects: Bool) {
         perform("served time") { try $0.noteServed() }
-        if collects { collect(CollectionPass()) }
+        guard collects else { return }
+        let contexts = contexts()
+        perform("contact") { try $0.noteContact(of: contexts) }
+        collect(CollectionPass())
     }
 
     /// One slice, then whatever waits for the committer, then the next slice.

@@ -150,6 +150,8 @@ final class ServerCore: Sendable {
         registry.withLock { ($0.connections.count, $0.loading.count, $0.accepted, $0.refused) }
     }
 
+    var contexts: [SessionContext] { registry.withLock { Array($0.contexts.values) } }
+
     // MARK: What changed
 
     /// Tells live sessions where the log has grown. Blocks on the store; not for event loops.

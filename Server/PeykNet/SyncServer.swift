@@ -18,7 +18,9 @@ public final class SyncServer: Sendable {
     private init(_ core: ServerCore, _ listener: FrameListener) {
         self.core = core
         self.listener = listener
-        housekeeping = Housekeeping(core.workspace, core.committer, core.configuration)
+        housekeeping = Housekeeping(core.workspace, core.committer, core.configuration) { [weak core] in
+            core?.contexts ?? []
+        }
         let queue = core.readers.queue()
         let interval = TimeAmount.milliseconds(Int64(core.configuration.pollSeconds * 1_000))
         poll = MultiThreadedEventLoopGroup.singleton.any().scheduleRepeatedTask(

@@ -43,7 +43,7 @@ public struct Admin: Sendable {
         case .releaseQuarantined(let id): try decide(.released, id)
         case .discardQuarantined(let id): try decide(.discarded, id)
         case .showSchema: try workspace.schema().json
-        case .checkSchema(let json): try SchemaChange(json, to: workspace.schema()).json
+        case .checkSchema(let json): try checkSchema(json)
         case .applySchema(let json): try applySchema(json)
         case .listConflicts(let all, let table, let limit):
             try workspace.store.read { try conflicts($0, all: all, table: table, limit: limit) }

@@ -56,6 +56,7 @@ extension Admin {
             "done": .bool(pass.isDone), "expired": .array(pass.expired.map { .string($0.description) }),
             "tombstones": .integer(pass.tombstones), "outcomes": .integer(pass.outcomes),
             "documents": .integer(pass.documents), "ledger_entries": .integer(pass.entries),
+            "emptied": .integer(pass.emptied),
             "retention": try workspace.store.read { try retention($0) },
         ]
     }

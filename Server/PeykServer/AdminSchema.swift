@@ -3,34 +3,40 @@ import PeykModel
 /// What applying a schema would do (rule T2).
 ///
 /// Two forms: a whole schema, whose version may be left out; or only what is new,
-/// `{"add": {"tables": […], "fields": {"customer": […]}}, "retire": ["customer.fax"]}`.
+/// `{"add": {"tables": […], "fields": {"customer": […]}}, "retire": ["customer.fax", "visit"], "drop": […]}`.
 struct SchemaChange {
     let next: Schema
     /// What is new, a line each, as `table` or `table.field`.
     let added: [String]
     let retired: [String]
+    let dropped: [String]
 
-    var isEmpty: Bool { added.isEmpty && retired.isEmpty }
+    var isEmpty: Bool { added.isEmpty && retired.isEmpty && dropped.isEmpty }
 
-    /// - Throws: `SchemaError` where it does more than add and retire.
+    /// - Throws: `SchemaError` where it does more than add, retire and drop.
     init(_ document: JSON, to schema: Schema) throws {
-        let whole = document["add"] == nil && document["retire"] == nil
+        let whole = ["add", "retire", "drop"].allSatisfy { document[$0] == nil }
         let json = whole ? Self.versioned(document, schema) : try Self.extended(schema, by: document)
         next = try Schema(json: json)
         var added: [String] = []
         var retired: [String] = []
+        var dropped: [String] = []
         for (index, table) in next.tables.enumerated() {
             guard let old = schema.table(at: index) else {
                 added.append(table.name)
                 continue
             }
             added += table.fields.dropFirst(old.fields.count).map { "\(table.name).\($0.name)" }
-            for (before, after) in zip(old.fields, table.fields) where after.isRetired && !before.isRetired {
-                retired.append("\(table.name).\(after.name)")
+            if table.isRetired, !old.isRetired { retired.append(table.name) }
+            if table.isDropped, !old.isDropped { dropped.append(table.name) }
+            for (before, after) in zip(old.fields, table.fields) {
+                if after.isRetired, !before.isRetired { retired.append("\(table.name).\(after.name)") }
+                if after.isDropped, !before.isDropped { dropped.append("\(table.name).\(after.name)") }
             }
         }
         self.added = added
         self.retired = retired
+        self.dropped = dropped
         if next.tables != schema.tables { try schema.checkSuccessor(next) }
     }
 
@@ -58,25 +64,35 @@ struct SchemaChange {
             table["fields"] = .array(known + more.filter { field in !known.contains { same($0, field) } })
             tables[index] = .object(table)
         }
-        for name in (document["retire"]?.arrayValue ?? []).compactMap(\.stringValue) {
-            let parts = name.split(separator: ".").map(String.init)
-            guard parts.count == 2 else {
-                throw SchemaError(place: name, problem: "what is retired is named as table.field")
+        for word in ["retire", "drop"] {
+            for name in (document[word]?.arrayValue ?? []).compactMap(\.stringValue) {
+                try mark(name, word == "retire" ? "retired" : "dropped", &tables)
             }
-            let index = try place(of: parts[0])
-            guard case .object(var table) = tables[index], var fields = table["fields"]?.arrayValue,
-                let field = fields.firstIndex(where: { $0["name"]?.stringValue == parts[1] }),
-                case .object(var members) = fields[field]
-            else { throw SchemaError(place: name, problem: "there is no such field") }
-            members["retired"] = true
-            fields[field] = .object(members)
-            table["fields"] = .array(fields)
-            tables[index] = .object(table)
         }
         tables += (document["add"]?["tables"]?.arrayValue ?? []).filter { table in
             !tables.contains { $0["name"] != nil && $0["name"] == table["name"] && isSame($0, table) }
         }
         return ["version": .integer(schema.version + 1), "tables": .array(tables)]
+    }
+
+    /// Sets a member of the table or field that `name` names, as `table` or `table.field`.
+    private static func mark(_ name: String, _ member: String, _ tables: inout [JSON]) throws {
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count <= 2, let index = tables.firstIndex(where: { $0["name"]?.stringValue == parts[0] }),
+            case .object(var table) = tables[index]
+        else { throw SchemaError(place: name, problem: "there is no such table; name it as table or table.field") }
+        if parts.count == 1 {
+            table[member] = true
+        } else {
+            guard var fields = table["fields"]?.arrayValue,
+                let field = fields.firstIndex(where: { $0["name"]?.stringValue == parts[1] }),
+                case .object(var members) = fields[field]
+            else { throw SchemaError(place: name, problem: "there is no such field") }
+            members[member] = true
+            fields[field] = .object(members)
+            table["fields"] = .array(fields)
+        }
+        tables[index] = .object(table)
     }
 
     /// Whether a field of the schema is what the file asks for: the file may leave out what is the default.
@@ -94,14 +110,23 @@ struct SchemaChange {
         [
             "version": .integer(isEmpty ? next.version - 1 : next.version), "changes": .bool(!isEmpty),
             "added": .array(added.map { .string($0) }), "retired": .array(retired.map { .string($0) }),
+            "dropped": .array(dropped.map { .string($0) }),
         ]
     }
 }
 
 extension Admin {
+    func checkSchema(_ document: JSON) throws -> JSON {
+        let change = try SchemaChange(document, to: workspace.schema())
+        try workspace.store.read { try workspace.checkDrops(change.next, $0) }
+        return change.json
+    }
+
+    /// What is dropped is emptied by the next pass of collection, which is begun here.
     func applySchema(_ document: JSON) throws -> JSON {
         let change = try SchemaChange(document, to: workspace.schema())
         if !change.isEmpty { try workspace.adopt(change.next) }
+        if !change.dropped.isEmpty { _ = try runRetention() }
         return change.json
     }
 }

@@ -20,6 +20,8 @@ final class CommitMerge {
 
     let transaction: any StoreTransaction
     let schema: Schema
+    /// The one that the commit's sealed bytes name: what it may write is judged by it (rule T2).
+    let sealedSchema: Schema
     let rules: AudienceRules
     let body: CommitBody
     let writer: Writer
@@ -63,11 +65,13 @@ final class CommitMerge {
     var isForced = false
 
     init(
-        _ transaction: any StoreTransaction, body: CommitBody, writer: Writer, clock: VectorClock, author: Author,
+        _ transaction: any StoreTransaction, body: CommitBody, sealedSchema: Schema, writer: Writer, clock: VectorClock,
+        author: Author,
         lineage: Lineage, backupHorizon: Position, now: Int64
     ) {
         self.transaction = transaction
         schema = transaction.schema
+        self.sealedSchema = sealedSchema
         rules = AudienceRules(schema: schema)
         self.body = body
         self.writer = writer
@@ -166,7 +170,7 @@ final class CommitMerge {
     private func mergeInOrder(_ index: Int) throws {
         var change = body.changes[index]
         let key = RecordKey(table: change.table, record: change.record)
-        var refusals = validate(change, in: schema, byServer: isServer)
+        var refusals = validate(change, in: sealedSchema, byServer: isServer) + droppedRefusals(change)
         guard let table = schema.table(at: change.table) else {
             park(index, refusals)
             return
@@ -226,6 +230,18 @@ final class CommitMerge {
             recorded.append(bytes)
         }
         return outcome
+    }
+
+    /// What was dropped is gone, whatever the schema was at the sealing: the author was away beyond her lease.
+    private func droppedRefusals(_ change: Change) -> [CellRefusal] {
+        guard !isServer, change.kind != .delete, let table = schema.table(at: change.table) else { return [] }
+        if table.isDropped { return [CellRefusal(code: .retired, detail: table.name)] }
+        return change.cells.compactMap { write in
+            guard let cell = table.cell(tag: write.cell), cell.fields.allSatisfy({ table.fields[$0].isDropped }) else {
+                return nil
+            }
+            return CellRefusal(cell: write.cell, code: .retired, detail: cell.name)
+        }
     }
 
     func context(for key: RecordKey, _ table: Table) -> MergeContext {

@@ -241,6 +241,17 @@ final class Committer {
         }
         guard body.id == commit.id else { return Merged(refused: .invalid, detail: "the id is not the envelope's") }
         guard body.schemaVersion <= transaction.schema.version else { return Merged(refused: .schemaVersion) }
+        let sealedSchema: Schema
+        do {
+            // Version 0 is that of a replica before its first welcome: it has nothing but the ledger to write to.
+            guard let known = try workspace.schemaVersions.schema(body.schemaVersion, transaction) else {
+                return Merged(refused: .invalid, detail: "schema version \(body.schemaVersion) was never here")
+            }
+            sealedSchema = known
+        } catch {
+            workspace.environment.warn("schema version \(body.schemaVersion) cannot be read: \(error)")
+            return Merged(refused: .failed)
+        }
         let dot = commit.envelope.dot
         // The author's own earlier commits are always seen (rule C5).
         let clock = VectorClock(
@@ -248,7 +259,7 @@ final class Committer {
             dots: commit.envelope.clock.dots + [Dot(site: dot.site, seq: dot.seq - 1)],
             former: commit.envelope.clock.former)
         do {
-            return try merge(body, dot: dot, stamp: stamp, clock: clock, author: .user(user))
+            return try merge(body, sealedSchema, dot: dot, stamp: stamp, clock: clock, author: .user(user))
         } catch let refusal as WholeRefusal {
             return Merged(answer: Answer(verdict: .refused, notices: refusal.notices))
         } catch {
@@ -258,12 +269,14 @@ final class Committer {
     }
 
     func merge(
-        _ body: CommitBody, dot: Dot, stamp: HLC, clock: VectorClock, author: CommitMerge.Author
+        _ body: CommitBody, _ sealedSchema: Schema, dot: Dot, stamp: HLC, clock: VectorClock,
+        author: CommitMerge.Author
     ) throws -> Merged {
         let writer = Writer(position: head + 1, epoch: epoch, dot: dot, stamp: stamp, commit: body.id)
         return try transaction.savepoint {
             let merge = CommitMerge(
-                transaction, body: body, writer: writer, clock: clock, author: author, lineage: identity.lineage,
+                transaction, body: body, sealedSchema: sealedSchema, writer: writer, clock: clock, author: author,
+                lineage: identity.lineage,
                 backupHorizon: self.clock.backupHorizon, now: now)
             let merged = try merge.run()
             if mergesBytes < MergeRecorder.groupBytesMax {

@@ -49,6 +49,8 @@ public struct CollectionDocument: Document {
     /// Unix milliseconds of the server: the last pass that was carried to its end, and the last look at the ledger.
     public var finishedAt: Int64 = 0
     public var sweptAt: Int64 = 0
+    /// What this version of the schema and those before have dropped is emptied (rule T2).
+    public var emptiedVersion: Int64 = 0
     /// Since the workspace was made.
     public var tombstones: Int64 = 0
     public var outcomes: Int64 = 0
@@ -58,7 +60,8 @@ public struct CollectionDocument: Document {
     public var json: JSON {
         [
             "tombstone_horizon": .integer(tombstoneHorizon), "aged": .integer(aged),
-            "finished_at": .integer(finishedAt), "swept_at": .integer(sweptAt), "tombstones": .integer(tombstones),
+            "emptied_version": .integer(emptiedVersion), "finished_at": .integer(finishedAt),
+            "swept_at": .integer(sweptAt), "tombstones": .integer(tombstones),
             "outcomes": .integer(outcomes),
         ]
     }
@@ -68,6 +71,7 @@ public struct CollectionDocument: Document {
         guard json["tombstone_horizon"] != nil else { return nil }
         tombstoneHorizon = number("tombstone_horizon")
         aged = number("aged")
+        emptiedVersion = number("emptied_version")
         finishedAt = number("finished_at")
         sweptAt = number("swept_at")
         tombstones = number("tombstones")
@@ -151,6 +155,19 @@ extension Workspace {
             try transaction.set(ServedDocument(milliseconds: noted + servedTime.since(uptime)))
         }
         servedTime.begin(at: uptime)
+    }
+
+    /// Sessions that are open are contact, however little is said in them: a lease does not end under one.
+    public func noteContact(of contexts: [SessionContext]) throws {
+        guard !contexts.isEmpty else { return }
+        try store.write { transaction in
+            let served = try served(transaction)
+            for context in contexts where isCurrent(context) {
+                guard var site = try transaction.document(SiteDocument.self, context.site.description) else { continue }
+                site.noteContact(at: environment.now(), served: served)
+                try transaction.set(site)
+            }
+        }
     }
 
     /// Changes what is kept; nil stays as it is.

@@ -4,9 +4,9 @@ public import PeykModel
 
 /// One pass of collection, carried on slice by slice so that no transaction is long (rule T1).
 public struct CollectionPass: Sendable {
-    enum Phase: Sendable { case leases, tombstones, log, documents, ledger, done }
+    enum Phase: Sendable { case dropped, leases, tombstones, log, documents, ledger, done }
 
-    var phase = Phase.leases
+    var phase = Phase.dropped
     /// Devices whose lease ran out.
     public internal(set) var expired: [SiteID] = []
     public internal(set) var tombstones: Int64 = 0
@@ -14,6 +14,9 @@ public struct CollectionPass: Sendable {
     public internal(set) var documents: Int64 = 0
     /// Ledger entries of records that are long gone (rule M7).
     public internal(set) var entries: Int64 = 0
+    /// Records out of whose dropped fields or tables something was taken (rule T2).
+    public internal(set) var emptied: Int64 = 0
+    var emptiedUpTo: RecordKey?
     /// What other tombstones refer to and must therefore stay: a child that comes back needs its parent (rule D1).
     var named: Set<RecordKey>?
     var overdue: [RecordID]?
@@ -21,7 +24,7 @@ public struct CollectionPass: Sendable {
     public init() {}
 
     public var isDone: Bool { phase == .done }
-    public var hasChanged: Bool { !expired.isEmpty || tombstones + outcomes + documents + entries > 0 }
+    public var hasChanged: Bool { !expired.isEmpty || tombstones + outcomes + documents + entries + emptied > 0 }
 }
 
 extension Workspace {
@@ -34,6 +37,7 @@ extension Workspace {
     public func collect(_ pass: inout CollectionPass) throws {
         var next = pass
         switch pass.phase {
+        case .dropped: try empty(&next)
         case .leases:
             next.expired += try store.write { try expireLeases($0) }
             try step(&next, to: .tombstones) { try age(&$0, $2) }
@@ -54,6 +58,22 @@ extension Workspace {
         case .done: break
         }
         pass = next
+    }
+
+    /// Rule T2: by the server's own acts, so that replicas follow as with any other.
+    private func empty(_ pass: inout CollectionPass) throws {
+        if let changes = try droppedValues(after: &pass.emptiedUpTo) {
+            _ = try serverCommit(changes)
+            pass.emptied += Int64(changes.count)
+            return
+        }
+        try store.write { transaction in
+            var collection = try transaction.collection()
+            guard collection.emptiedVersion < transaction.schema.version else { return }
+            collection.emptiedVersion = transaction.schema.version
+            try transaction.set(collection)
+        }
+        pass.phase = .leases
     }
 
     /// - Parameter body: a slice; true where nothing of its kind is left.

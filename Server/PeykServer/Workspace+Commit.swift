@@ -173,19 +173,6 @@ extension Workspace {
         }
         return (code, expiresAt)
     }
-
-    /// The next schema, which only adds (rule T2). Takes a position; sessions end and get it with their next welcome.
-    public func adopt(_ schema: Schema) throws {
-        try store.write { transaction in
-            try transaction.schema.checkSuccessor(schema)
-            let committer = try Committer(self, transaction)
-            try transaction.adopt(schema)
-            Failpoint.hit("server.schema.adopted")
-            try committer.note(.schema, user: nil)
-            try committer.finish()
-            Failpoint.hit("server.schema.before-commit")
-        }
-    }
 }
 
 extension Committer {
@@ -198,7 +185,8 @@ extension Committer {
         let clock = VectorClock(lineage: identity.lineage, anchor: head)
         let merged: Merged
         do {
-            merged = try merge(body, dot: dot, stamp: stamp, clock: clock, author: .server(user))
+            merged = try merge(
+                body, transaction.schema, dot: dot, stamp: stamp, clock: clock, author: .server(user))
         } catch let refusal as WholeRefusal {
             merged = Merged(answer: Answer(verdict: .refused, notices: refusal.notices))
         }

@@ -55,6 +55,7 @@ public final class Workspace: Sendable {
     public let name: String
     let servedTime = ServedTime()
     let suspects = Suspects()
+    let schemaVersions = SchemaVersions()
     private let sessions = Mutex(Sessions())
     let recorder = MergeRecorder()
     let userCache = DocumentCache<UserDocument>()
@@ -92,6 +93,7 @@ public final class Workspace: Sendable {
                     name: name, lineage: Lineage([Era(epoch: epoch, after: 0)]), serverSite: site, createdAt: now))
             try transaction.set(ClockDocument())
             try transaction.adopt(schema)
+            try transaction.set(SchemaDocument(schema: schema, position: 0))
         }
         return try Workspace(store: store, keys: keys, environment: environment)
     }

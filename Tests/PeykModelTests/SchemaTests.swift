@@ -128,7 +128,7 @@ struct SchemaTests {
         let next = Self.successor { tables in
             tables.append(Table("visit", .reference, fields: [Field("at", .instant, required: true)]))
             tables[3] = Self.table(tables[3]) { fields in
-                fields[0].isRetired = true
+                fields[6].isRetired = true
                 fields[0].labels = ["en": "Name"]
                 fields.append(Field("site", .text, group: "web"))
                 fields.append(Field("mail", .text, group: "web"))
@@ -175,10 +175,47 @@ struct SchemaTests {
 
     @Test("a retired field stays retired (T2)")
     func retired() throws {
-        let next = Self.successor { $0[0] = Self.table($0[0]) { $0[0].isRetired = true } }
+        let next = Self.successor { $0[3] = Self.table($0[3]) { $0[6].isRetired = true } }
         try FieldSales.schema.checkSuccessor(next)
         let back = Self.successor({ _ in }, version: 3)
         #expect(throws: SchemaError.self) { try next.checkSuccessor(back) }
+    }
+
+    static let needed: [(String, Schema, String)] = [
+        ("a dropped field in use", successor { $0[3] = table($0[3]) { $0[6].isDropped = true } }, "retire it first"),
+        ("a required field", successor { $0[3] = table($0[3]) { $0[0].isRetired = true } }, "required"),
+        ("an audience field", successor { $0[3] = table($0[3]) { $0[1].isRetired = true } }, "whose the records are"),
+        ("collaborators", successor { $0[3] = table($0[3]) { $0[3].isRetired = true } }, "whose the records are"),
+        ("a lender", successor { $0[4] = table($0[4]) { $0[0].isRetired = true } }, "what they belong to"),
+        ("a parent", successor { $0[6] = table($0[6]) { $0[0].isRetired = true } }, "what they belong to"),
+        ("half of a group", successor { $0[3] = table($0[3]) { $0[4].isRetired = true } }, "retired whole"),
+    ]
+
+    @Test("what is needed cannot be retired, nor dropped before it is retired (T2)", arguments: needed)
+    func needed(_ name: String, _ next: Schema, _ reason: String) {
+        let error = #expect(throws: SchemaError.self) { try FieldSales.schema.checkSuccessor(next) }
+        #expect(error?.problem.contains(reason) == true)
+    }
+
+    @Test("retired and dropped tables and fields come back from JSON, and stay so (T2)")
+    func tables() throws {
+        let next = Self.successor { tables in
+            let table = tables[7]
+            var fields = table.fields
+            fields[1].isRetired = true
+            fields[1].isDropped = true
+            tables[7] = Table(table.name, table.kind, fields: fields, retired: true, dropped: true)
+        }
+        try FieldSales.schema.checkSuccessor(next)
+        #expect(try Schema(json: next.json) == next)
+        let back = Self.successor(
+            { $0[7] = Table($0[7].name, $0[7].kind, fields: $0[7].fields, retired: true) }, version: 3)
+        #expect(throws: SchemaError.self) { try next.checkSuccessor(back) }
+        let needed = Self.successor {
+            $0[1] = Table($0[1].name, $0[1].kind, fields: $0[1].fields, retired: true, dropped: true)
+        }
+        let error = #expect(throws: SchemaError.self) { try FieldSales.schema.checkSuccessor(needed) }
+        #expect(error?.problem.contains("still needed by customer.territory") == true)
     }
 }
 

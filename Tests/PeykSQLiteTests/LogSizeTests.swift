@@ -33,7 +33,7 @@ struct LogSizeTests {
             return reader
         }
         var most: Int64 = 0
-        for round in 0..<400 {
+        for round in 0..<800 {
             try writer.write { connection in
                 for index in 0..<20 {
                     try connection.run(
@@ -46,8 +46,9 @@ struct LogSizeTests {
         }
         end.set()
         while end.left < readers.count { Thread.sleep(forTimeInterval: 0.01) }
-        // A frame has a page of 4,096 bytes and 24 more; the last group and one step of checkpoints may go over.
-        #expect(most < Int64(truncateAt + 1_100) * 4_120, "the log reached \(most) bytes")
+        // A frame has a page of 4,096 bytes and 24 more. A step of checkpoints may go over, or two where a loaded machine
+        // keeps a reader from its turn; without bounds 800 groups make over 13,000 frames.
+        #expect(most < Int64(truncateAt + 3_000) * 4_120, "the log reached \(most) bytes")
         #expect(most > 0)
     }
 

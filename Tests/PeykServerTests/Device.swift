@@ -22,6 +22,8 @@ final class Device {
     var hybrid = HybridClock()
     /// Milliseconds that the device's clock is ahead of the server's.
     var skew: Int64 = 0
+    /// Under which it seals.
+    var schemaVersion: Int64 = 1
     var seq: Sequence64 = 0
     var acknowledged: Sequence64 = 0
     var former: [CommitID] = []
@@ -89,7 +91,7 @@ final class Device {
     func commit(_ changes: [Change], _ operations: [Operation] = [], id: CommitID? = nil) -> SealedCommit {
         let id = id ?? CommitID(bits: UUIDBits(high: ids.next(), low: ids.next()))
         seq += 1
-        let body = CommitBody(id: id, schemaVersion: 1, changes: changes, operations: operations)
+        let body = CommitBody(id: id, schemaVersion: schemaVersion, changes: changes, operations: operations)
         let clock = VectorClock(
             lineage: lineage, anchor: cursor, dots: seq > 1 ? [Dot(site: site, seq: seq - 1)] : [], former: former)
         let stamp = hybrid.tick(milliseconds: office.time.now + skew)
@@ -138,7 +140,7 @@ final class Device {
             number: helloNumber, site: site, certificate: enrolled.certificate, nonce: nonce, lineage: lineage,
             cursor: cursor, anchorToken: token, lastSealed: seq, lastAcknowledged: acknowledged,
             lastKept: pending.last.map { KeptCommit(seq: $0.envelope.dot.seq, id: $0.id) }, applied: report,
-            scope: held, schemaVersion: 1, pending: Int64(pending.count), backfill: backfill,
+            scope: held, schemaVersion: schemaVersion, pending: Int64(pending.count), backfill: backfill,
             wallTime: office.time.now + skew, program: "test")
         hello.signature = Array(
             try key.signature(

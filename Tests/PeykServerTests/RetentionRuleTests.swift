@@ -96,6 +96,19 @@ struct RetentionRuleTests {
         #expect(try workspace.collectAll().expired == [team.ben.site])
     }
 
+    @Test("T1: a lease does not end under an open session that has nothing to say")
+    func openSession() throws {
+        let team = try team()
+        try team.office.workspace.setRetention(lease: 86_400)
+        try team.ben.connect()
+        let context = try #require(team.ben.context)
+        for _ in 0..<3 {
+            try team.office.serve(minutes: 720)
+            try team.office.workspace.noteContact(of: [context])
+        }
+        #expect(try team.office.workspace.collectAll().expired.contains(team.ben.site) == false)
+    }
+
     @Test("T1: an expired device resyncs however far the log reaches, keeps its pending commits and replays them (F42)")
     func expired() throws {
         let team = try team()

@@ -69,6 +69,20 @@ struct ClientSessionTests {
         #expect(told.contains(.send(.applied(position: 14))))
     }
 
+    @Test("a session that only watches reports when it pings (T1)")
+    func watchReports() {
+        var session = ClientSession(purpose: .watch, workspace: "acme")
+        _ = session.received(.challenge(Sample.challenge), bytes: 10)
+        _ = session.prepared(Sample.hello)
+        _ = session.received(.welcome(Sample.welcome()), bytes: 10)
+        _ = session.adopted(cursor: 10, isBackfilling: false)
+        _ = session.received(.batch(Sample.batch(from: 10, to: 13)), bytes: 40)
+        _ = session.applied(cursor: 13, report: 13, isBackfilling: false, fetch: [])
+        #expect(session.timedOut() == [.send(.applied(position: 13)), .send(.ping(1))])
+        _ = session.received(.pong(1), bytes: 9)
+        #expect(session.timedOut() == [.send(.ping(1))], "it is told once")
+    }
+
     @Test("a sync ends although others keep writing (F40)")
     func endsUnderLoad() {
         var (session, _) = opened(head: 12)

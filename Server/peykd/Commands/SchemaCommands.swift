@@ -23,7 +23,9 @@ struct SchemaGroup: ParsableCommand {
                 for field in table.fields {
                     rows.append([
                         table.name, field.name, field.type.name, field.policy.rawValue, field.group ?? "",
-                        field.isRequired ? "yes" : "", field.isRetired ? "retired" : "",
+                        field.isRequired ? "yes" : "",
+                        field.isDropped || table.isDropped
+                            ? "dropped" : field.isRetired || table.isRetired ? "retired" : "",
                     ])
                 }
             }
@@ -47,7 +49,7 @@ struct SchemaGroup: ParsableCommand {
         func run() throws {
             let document = try SchemaFile.read(file) { $0 }
             let change = try place.client().send(.checkSchema(document))
-            SchemaGroup.show(change, output.console, done: "Would add", retired: "Would retire")
+            SchemaGroup.show(change, output.console, done: "Would add", retired: "Would retire", dropped: "Would drop")
         }
     }
 
@@ -58,7 +60,9 @@ struct SchemaGroup: ParsableCommand {
                 The file is a whole schema (what “schema show --format json” prints, with more at the ends), or only \
                 what is new:
                 {"add": {"fields": {"customer": [{"name": "size", "type": "integer"}]}}, "retire": ["customer.fax"]}
-                Type, policy, group and name of a field never change: a new field does.
+                Type, policy, group and name of a field never change: a new field does. What is retired takes no new \
+                writes, and keeps what it has. {"drop": ["customer.fax"]} empties it for good, when every device has \
+                synced since it was retired.
 
                 Example:  peykd schema apply custom-fields.json
                 """)
@@ -69,13 +73,15 @@ struct SchemaGroup: ParsableCommand {
         func run() throws {
             let document = try SchemaFile.read(file) { $0 }
             let change = try place.client().send(.applySchema(document))
-            SchemaGroup.show(change, output.console, done: "Added", retired: "Retired")
+            SchemaGroup.show(change, output.console, done: "Added", retired: "Retired", dropped: "Dropped")
         }
     }
 
-    static func show(_ change: JSON, _ console: Console, done: String, retired: String) {
+    static func show(_ change: JSON, _ console: Console, done: String, retired: String, dropped: String) {
         func names(_ key: String) -> [String] { (change[key]?.arrayValue ?? []).compactMap(\.stringValue) }
-        let rows = names("added").map { [done, $0] } + names("retired").map { [retired, $0] }
+        let rows =
+            names("added").map { [done, $0] } + names("retired").map { [retired, $0] }
+            + names("dropped").map { [dropped, $0] }
         if rows.isEmpty {
             Terminal.message("The schema is as the file says; there is nothing to change.")
             if console.format == .table { return }

@@ -111,19 +111,17 @@ struct Serve: AsyncParsableCommand {
     /// Rule C4: a clock that runs far ahead would stamp everything into the future.
     private func checkClock(_ workspace: Workspace, _ logger: Logger) throws {
         let last = try workspace.store.read { try $0.clockDocument().last.milliseconds }
-        guard last > 0 else { return }
-        let ahead = LocalTime.now() - last
-        let hour: Int64 = 3_600_000
-        if ahead > 30 * 24 * hour, !acceptClock {
+        switch ClockStanding(now: LocalTime.now(), last: last) {
+        case .fine: break
+        case .farAhead where !acceptClock:
             throw Failure(
                 .configuration,
                 "The clock of this machine says \(Instant.iso(LocalTime.now())), more than 30 days after the last "
                     + "commit (\(Instant.iso(last))). If the clock is right, start with --accept-clock. Nothing was started."
             )
-        }
-        if ahead < -hour {
+        case .behind:
             logger.warning("this machine's clock is behind the last commit, of \(Instant.iso(last)): check the clock")
-        } else if ahead > hour {
+        case .ahead, .farAhead:
             logger.warning("the last commit is of \(Instant.iso(last)); is this machine's clock right?")
         }
     }
