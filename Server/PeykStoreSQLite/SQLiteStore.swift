@@ -10,6 +10,7 @@ import Synchronization
 public final class SQLiteStore: Store, Sendable {
     private let path: String
     private let writer: Database
+    private let gate: ReaderGate
     private let idle = Mutex<[Database]>([])
     private let audiences = AudienceCache()
     private let plans: Mutex<SchemaPlan>
@@ -27,9 +28,14 @@ public final class SQLiteStore: Store, Sendable {
     /// Opens the store at `path` beside a server that may be running. Writing throws.
     public convenience init(reading path: String) throws { try self.init(path, access: .readOnly) }
 
-    private init(_ path: String, access: Database.Access) throws {
+    /// - Parameter truncateAt: frames of the write-ahead log from which it is emptied; nil for the standard.
+    init(_ path: String, access: Database.Access, truncateAt: Int32? = nil) throws {
         self.path = path
-        writer = try Database(path: path, access: access, lockPath: path + ".lock")
+        let gate = ReaderGate()
+        self.gate = gate
+        writer = try Database(
+            path: path, access: access, lockPath: path + ".lock", truncateAt: truncateAt
+        ) { try gate.closed($0) }
         if access == .create {
             try writer.write { connection in
                 guard try !Self.hasTables(connection) else { return }
@@ -121,6 +127,7 @@ public final class SQLiteStore: Store, Sendable {
 
     /// A connection of its own for each reader, so that none waits for the writer or for another reader.
     func withReader<Result>(_ body: (Connection) throws -> Result) throws -> Result {
+        gate.enter()
         let reader =
             try idle.withLock { $0.popLast() } ?? Database(path: path, access: .readOnly, lockPath: nil)
         defer {

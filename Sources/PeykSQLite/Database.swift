@@ -38,6 +38,7 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     /// for ever would let it grow for ever (F80), since it starts anew only at a moment when nobody reads from it.
     private static let truncateFrames: Int32 = 16_000
     private let truncateAt: Int32
+    private let aroundTruncation: (@Sendable (() throws -> Void) throws -> Void)?
 
     /// SQLite counts its memory under a mutex at each allocation, for statistics that nobody here asks for: some
     /// tenth of a small write. Must be said before the library is first used; later it is refused, which is harmless.
@@ -58,13 +59,21 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
         throws
     {
         try self.init(
-            path: path, access: access, lockPath: lockPath, busySeconds: busySeconds, truncateAt: Self.truncateFrames)
+            path: path, access: access, lockPath: lockPath, busySeconds: busySeconds, truncateAt: nil,
+            aroundTruncation: nil)
     }
 
-    /// - Parameter truncateAt: frames of the log from which it is emptied, waiting for readers.
-    init(path: String, access: Access, lockPath: String?, busySeconds: Double, truncateAt: Int32) throws {
+    /// - Parameters:
+    ///   - truncateAt: frames of the log (4,120 bytes each) from which it is emptied; nil for 16,000.
+    ///   - aroundTruncation: runs its argument, which empties the log, while it keeps new readers of this process
+    ///     waiting. Without it, readers that overlap all the time may let it fail until they pause.
+    public init(
+        path: String, access: Access, lockPath: String?, busySeconds: Double = 5, truncateAt: Int32?,
+        aroundTruncation: (@Sendable (() throws -> Void) throws -> Void)?
+    ) throws {
         Self.leaveOutMemoryStatistics
-        self.truncateAt = truncateAt
+        self.truncateAt = truncateAt ?? Self.truncateFrames
+        self.aroundTruncation = aroundTruncation
         self.path = path
         self.access = access
         self.busySeconds = busySeconds
@@ -232,7 +241,9 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
         var frames: Int32 = 0
         var moved: Int32 = 0
         Failpoint.hit("sqlite.checkpoint.begun")
-        let code = sqlite3_wal_checkpoint_v2(connection.handle, nil, mode, &frames, &moved)
+        var code = SQLITE_OK
+        let run = { code = sqlite3_wal_checkpoint_v2(connection.handle, nil, mode, &frames, &moved) }
+        if mode == SQLITE_CHECKPOINT_TRUNCATE, let aroundTruncation { try aroundTruncation(run) } else { run() }
         Failpoint.hit("sqlite.checkpoint.done")
         // While readers keep the log in use it goes on where it ended: try again only when there is more to move.
         framesThen = max(0, frames)

@@ -192,7 +192,7 @@ struct SchemaTests {
     ]
 
     @Test("what is needed cannot be retired, nor dropped before it is retired (T2)", arguments: needed)
-    func needed(_ name: String, _ next: Schema, _ reason: String) {
+    func refusesRetirement(_ name: String, _ next: Schema, _ reason: String) {
         let error = #expect(throws: SchemaError.self) { try FieldSales.schema.checkSuccessor(next) }
         #expect(error?.problem.contains(reason) == true)
     }

@@ -51,9 +51,7 @@ struct MigrationTests {
         }
     }
 
-    @Test(
-        "a migration that fails at any page it needs leaves the file whole and as it was; the next one succeeds (F84, T2)"
-    )
+    @Test("a migration that fails at any page that it needs leaves the file whole and as it was (F84, T2)")
     func atomic() throws {
         let replica = try sandbox.create()
         try replica.write { write in
