@@ -11,9 +11,9 @@ PACKAGES := libsqlite3-dev libzstd-dev pkg-config sqlite3
 OURS = $(shell find Package.swift Client Protocol Server Sources Tests -name '*.swift' ! -name '*.pb.swift')
 TEST = $(SWIFT) test --disable-xctest --skip-build
 # Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
-APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests|FaultTests|FailureTests)\.
+APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests|FaultTests|FailureTests|ChaosTests)\.
 
-.PHONY: help deps build release test crash faults failures spin lint format generate man demo bench clean
+.PHONY: help deps build release test crash faults failures chaos spin lint format generate man demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,7 @@ test: deps lint ## Lint, build, and run every test (the demo too, as one of them
 	$(TEST) --no-parallel --filter '^CrashTests\.'
 	$(TEST) --no-parallel --filter '^FaultTests\.'
 	$(TEST) --no-parallel --filter '^FailureTests\.'
+	$(TEST) --no-parallel --filter '^ChaosTests\.'
 
 crash: deps ## Kill peyk KILLS times and peykd SERVER_KILLS times, at failpoints and at random (SEED replays)
 	$(SWIFT) build --build-tests
@@ -54,6 +55,11 @@ faults: deps ## The n-th write, sync, open fails, for every n, over every step o
 failures: deps ## The failures of other systems, each REPEAT times where it is a matter of chance
 	$(SWIFT) build --build-tests
 	PEYK_REPEAT=$(or $(REPEAT),20) $(TEST) --no-parallel --filter '^FailureTests\.'
+
+chaos: deps ## Ten peyk and one peykd on a bad line for SECONDS (SEED makes another schedule)
+	$(SWIFT) build --build-tests
+	PEYK_CHAOS_SECONDS=$(or $(SECONDS),600) PEYK_SEED=$(or $(SEED),1) \
+		$(TEST) --no-parallel --filter '^ChaosTests\.'
 
 lint: ## Check the format of our Swift
 	@$(SWIFT) format lint --strict --parallel $(OURS)

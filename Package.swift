@@ -136,6 +136,7 @@ let targets: [Target] = [
     // The programs are dependencies so that they are built; the tests run them as processes.
     tests("IntegrationTests", ["PeykModel", "PeykCRM", "ProgramKit", "peyk", "peykd"]),
     tests("CrashTests", ["ProgramKit", "peyk", "peykd"]),
+    tests("ChaosTests", ["ProgramKit", "peyk", "peykd"]),
     tests("FailureTests", ["ProgramKit", "peyk", "peykd"]),
     tests(
         "FaultTests",
