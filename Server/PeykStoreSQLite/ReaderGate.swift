@@ -2,8 +2,8 @@ import Foundation
 
 /// Keeps new readers waiting while the write-ahead log is emptied. Without it, readers that overlap all the time share
 /// marks of the log that never become free, and the log grows for ever (F80).
-final class ReaderGate: @unchecked Sendable {  // `condition` guards `isClosed`.
-    private let condition = NSCondition()
+final class ReaderGate: @unchecked Sendable {  // `lock` guards `isClosed`.
+    private let lock = NSCondition()
     private var isClosed = false
 
     /// Longer than a checkpoint waits for the readers that are inside: a reader that opens another one while the gate
@@ -12,10 +12,10 @@ final class ReaderGate: @unchecked Sendable {  // `condition` guards `isClosed`.
 
     /// Returns when the gate is open.
     func enter() {
-        condition.lock()
-        defer { condition.unlock() }
+        lock.lock()
+        defer { lock.unlock() }
         let end = Date(timeIntervalSinceNow: Self.secondsMax)
-        while isClosed, condition.wait(until: end) {}
+        while isClosed, lock.wait(until: end) {}
     }
 
     /// Runs `body` with the gate closed.
@@ -26,9 +26,9 @@ final class ReaderGate: @unchecked Sendable {  // `condition` guards `isClosed`.
     }
 
     private func set(_ value: Bool) {
-        condition.lock()
+        lock.lock()
         isClosed = value
-        condition.broadcast()
-        condition.unlock()
+        lock.broadcast()
+        lock.unlock()
     }
 }
