@@ -5,8 +5,8 @@ public import PeykSession
 extension Replica {
     /// Digests of confirmed state at the cursor: one a table, or the parts of the ranges asked for (rule T5).
     ///
-    /// A digest of several records is the wrapping sum of theirs (``Row/digest(table:record:)``). Pending commits do not
-    /// count: the base rows under them do.
+    /// A digest of several records is the wrapping sum of theirs (``Row/digest(table:record:)``). Pending commits do
+    /// not count: the base rows under them do.
     /// - Complexity: O(rows) of the ranges asked for.
     public func digests(_ request: DigestRequest) throws -> DigestReply {
         try applying { context, meta in

@@ -29,7 +29,9 @@ struct Peyk: AsyncParsableCommand {
                 subcommands: [Conflicts.self, Why.self, History.self, Undo.self, Pending.self, Parked.self]),
             .init(
                 name: "Data",
-                subcommands: [ReportCommand.self, Import.self, Export.self, SQLCommand.self, Dump.self, Doctor.self, Manual.self]),
+                subcommands: [
+                    ReportCommand.self, Import.self, Export.self, SQLCommand.self, Dump.self, Doctor.self, Manual.self,
+                ]),
         ])
 
     static func main() async {

@@ -97,7 +97,8 @@ public struct Envelope: Hashable, Sendable {
     /// The server's proof of a former acceptance (rule A1); empty if none.
     public var receipt: [UInt8]
     /// What a history that is gone had answered, where it refused something (rule I8): what its parking notices name
-    /// (the whole commit where it was refused whole) is offered again as void, takes no effect, and is answered so again.
+    /// (the whole commit where it was refused whole) is offered again as void, takes no effect, and is answered so
+    /// again.
     public var formerAnswer: Answer?
 
     public init(

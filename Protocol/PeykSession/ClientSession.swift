@@ -12,7 +12,7 @@ public struct ClientSession: Equatable, Sendable {
         case sync
         /// Stay, push local changes and take the server's as they come.
         case watch
-        /// Ask questions, the first of them this one, and leave with ``ClientSession/endQuestions()``. Nothing is pushed.
+        /// Ask questions, the first of them this one, and leave with ``ClientSession/endQuestions()``. Pushes nothing.
         case ask(ClientMessage)
     }
 

@@ -19,10 +19,14 @@ struct Peykd: AsyncParsableCommand {
             """,
         version: PeykdVersion.text,
         groupedSubcommands: [
-            .init(name: "Server", subcommands: [Init.self, Serve.self, StatusCommand.self, VerifyCommand.self, Doctor.self]),
+            .init(
+                name: "Server",
+                subcommands: [Init.self, Serve.self, StatusCommand.self, VerifyCommand.self, Doctor.self]),
             .init(
                 name: "People and devices",
-                subcommands: [UserGroup.self, TerritoryGroup.self, Invite.self, DeviceGroup.self, QuarantineGroup.self]),
+                subcommands: [
+                    UserGroup.self, TerritoryGroup.self, Invite.self, DeviceGroup.self, QuarantineGroup.self,
+                ]),
             .init(name: "What happened", subcommands: [Conflicts.self, Why.self, History.self, Replay.self]),
             .init(
                 name: "Data",

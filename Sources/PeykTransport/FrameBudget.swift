@@ -31,7 +31,8 @@ public final class FrameBudget: Sendable {
 
     public var inUse: Int { bytes - state.withLock { $0.free } }
 
-    /// Nil where it was given at once; else the number of a place in the line, and `granted` is called when it is given.
+    /// Nil where it was given at once; else the number of a place in the line, and `granted` is called when it is
+    /// given.
     func reserve(_ bytes: Int, granted: @escaping @Sendable () -> Void) -> UInt64? {
         state.withLock { state in
             if state.line.isEmpty, state.free >= bytes {

@@ -103,7 +103,7 @@ final class FrameDecoder: ByteToMessageDecoder {
         case .none: return .none
         case .held(let bytes): return FrameHold(bytes: bytes, budget: budget)
         case .waiting(let number):
-            // It came whole although it waits, or the connection ends. Where it was given meanwhile, that word releases.
+            // It came whole although it waits, or the connection ends. If it was given meanwhile, that word releases.
             _ = budget?.leave(number)
             meter.setPaused(false, for: .budget, context.channel)
             return .none

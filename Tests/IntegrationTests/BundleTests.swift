@@ -44,8 +44,9 @@ struct BundleTests {
     /// Turns the schema's policies around, as if another program had decided.
     private func forge(_ file: URL) throws {
         var text = try String(contentsOf: file, encoding: .utf8)
-        text = text.replacing("\"review\"", with: "\"min\"").replacing("\"text\",\"type\"", with: "\"lww\",\"type\"")
-        text = text.replacing("\"policy\":\"set\"", with: "\"policy\":\"lww\"")
+        for policy in ["review", "text"] {
+            text = text.replacing("\"policy\":\"\(policy)\"", with: "\"policy\":\"lww\"")
+        }
         try Data(text.utf8).write(to: file)
     }
 
@@ -100,7 +101,7 @@ struct BundleTests {
         }
         let groff = Program(url: URL(fileURLWithPath: "/usr/bin/groff"))
         guard groff.isThere else { return }
-        let formatted = try await groff.run(["-man", "-ww", "-Tutf8", "-z"], input: page.out)
+        let formatted = try await groff.run(["-man", "-ww", "-Kutf8", "-Tutf8", "-z"], input: page.out)
         #expect(formatted.err.isEmpty, "\(formatted)")
     }
 }

@@ -142,8 +142,8 @@ struct FullDiskTests {
             for number in 0..<30 {
                 _ = try await anna.sqlite(
                     """
-                    INSERT INTO customer(id, name, description, territory_id) SELECT
-                    '\(EditMaker.id(9, number))', 'Big \(number)', printf('%.*c', 100000, 'x'), id FROM territory LIMIT 1;
+                    INSERT INTO customer(id, name, description, territory_id) SELECT '\(EditMaker.id(9, number))',
+                    'Big \(number)', printf('%.*c', 100000, 'x'), id FROM territory LIMIT 1;
                     """)
             }
             try disk.fill()

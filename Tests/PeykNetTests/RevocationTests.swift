@@ -140,15 +140,17 @@ struct RevocationTests {
         let sara = try await office.join("sara")
         let site = try sara.replica.status().site
         _ = try await office.server.perform { try $0.revoke(site) }
-        let text = String(repeating: "x", count: 30 << 20)
+        let text = String(repeating: "x", count: 1_000_000)
         for number in 0..<3 {
             _ = try sara.replica.write { write in
-                _ = try write.insert(
-                    into: "customer",
-                    [
-                        "name": .text("big \(number)"), "territory": Value(Office.north), "amount": .integer(1),
-                        "note": .text(text),
-                    ])
+                for part in 0..<28 {
+                    _ = try write.insert(
+                        into: "customer",
+                        [
+                            "name": .text("big \(number).\(part)"), "territory": Value(Office.north),
+                            "amount": .integer(1), "note": .text(text),
+                        ])
+                }
             }
         }
         let refused = await failure { _ = try await sara.sync() }

@@ -11,8 +11,8 @@ struct Doctor: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Check clock, disk, files, schema and server, and say what to do.",
         discussion: """
-            --bundle writes what IT needs to help into a file, a line of JSON each: versions, counts, states, and what waits
-            or was refused, by name. Values of records are replaced by words that say nothing.
+            --bundle writes what IT needs to help into a file, a line of JSON each: versions, counts, states, and
+            what waits or was refused, by name. Values of records are replaced by words that say nothing.
 
             Example:  peyk doctor;  peyk doctor --bundle peyk-doctor.json
             """)

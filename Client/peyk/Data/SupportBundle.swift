@@ -50,7 +50,7 @@ enum SupportBundle {
                         [
                             "record": .string("\(change.table)/\(change.record)"), "kind": .string("\(change.kind)"),
                             "fields": .object(
-                                Dictionary(change.fields.map { ($0.field, hidden.word($0.after)) }) { first, _ in first }),
+                                Dictionary(change.fields.map { ($0.field, hidden.word($0.after)) }) { $1 }),
                         ]
                     }),
             ])

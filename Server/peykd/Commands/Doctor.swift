@@ -14,8 +14,9 @@ struct Doctor: ParsableCommand {
             Exits 78 when something is wrong.
 
             --bundle with --record writes what was decided about one record into a file for those who help, a line of \
-            JSON each: who wrote it when, having seen what, and which rule decided. Values are replaced by words that say \
-            nothing, but equal ones stay equal, so that “peykd replay” can make every decision again from the file alone.
+            JSON each: who wrote it when, having seen what, and which rule decided. Values are replaced by words that \
+            say nothing, but equal ones stay equal, so that “peykd replay” can make every decision again from the \
+            file alone.
 
             Example:  peykd doctor
                       peykd doctor --bundle deal.jsonl --record opportunity/0198c2f1
@@ -86,7 +87,8 @@ struct Doctor: ParsableCommand {
         let merges = lines.count { $0["line"] == "merge" }
         try Data(lines.map { $0.text + "\n" }.joined().utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
         Terminal.message(
-            "Written to \(file): \(merges) decisions, \(values ? "with" : "without") values. Try it: peykd replay \(file)")
+            "Written to \(file): \(merges) decisions, \(values ? "with" : "without") values. Try it: peykd replay \(file)"
+        )
     }
 
     private func check(_ what: String, _ body: () throws -> String) -> Finding {

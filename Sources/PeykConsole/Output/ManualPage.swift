@@ -45,7 +45,8 @@ public struct ManualPage: Sendable {
         ("0", "Done."), ("64", "The command was not understood."),
         ("65", "Bad input data: the good rows were taken, the bad ones are listed; or a check found something wrong."),
         ("66", "There is no such file or record."), ("69", "The server is out of reach."),
-        ("70", "A fault of the program itself."), ("73, 74", "A file could not be made, read or written; the disk is full."),
+        ("70", "A fault of the program itself."),
+        ("73, 74", "A file could not be made, read or written; the disk is full."),
         ("75", "Busy: try again."), ("76", "The other side broke the protocol."),
         ("77", "Not permitted, or access was taken away."), ("78", "The configuration is wrong."),
     ]
@@ -78,7 +79,8 @@ public struct ManualPage: Sendable {
 
     private static func usage(_ name: String, _ arguments: [JSON]) -> String {
         let positional = arguments.filter { $0["kind"] == "positional" }.map { argument in
-            let value = "<\(argument["valueName"]?.stringValue ?? "value")>"
+            let value =
+                "<\(argument["valueName"]?.stringValue ?? "value")>"
                 + (argument["isRepeating"]?.boolValue == true ? " ..." : "")
             return argument["isOptional"]?.boolValue == true ? "[\(value)]" : value
         }
