@@ -97,7 +97,7 @@ public struct Envelope: Hashable, Sendable {
     /// The server's proof of a former acceptance (rule A1); empty if none.
     public var receipt: [UInt8]
     /// What a history that is gone had answered, where it refused something (rule I8): what its parking notices name
-    /// (the whole commit where it was refused whole) is offered again as void, takes no effect, and is answered so
+    /// (the whole commit where it was refused whole) is offered again as void: it has no effect and is answered so
     /// again.
     public var formerAnswer: Answer?
 
@@ -160,6 +160,14 @@ extension CommitBody {
             writer.byte(operation.argument == nil ? 0 : 1)
             if let argument = operation.argument { writer.text(argument) }
         }
+    }
+
+    /// The schema version of a sealed commit, without reading the rest of it.
+    public static func schemaVersion(of sealed: [UInt8]) throws(DecodeError) -> Int64 {
+        var reader = ByteReader(sealed)
+        guard try reader.byte() == Self.format else { throw .malformed("unknown format of a commit") }
+        _ = try reader.bits()
+        return try reader.natural()
     }
 
     public init(decoding bytes: [UInt8]) throws(DecodeError) {

@@ -116,12 +116,13 @@ public struct NoticeCode: RawRepresentable, Hashable, Sendable {
     public static let duplicate = Self(rawValue: "duplicate")
     // Kept by the server until what it needs arrives (verdict ``Answer/Verdict/waiting``).
     public static let waitsForRecord = Self(rawValue: "waits-for-record")
+    public static let deleteWaits = Self(rawValue: "delete-waits")
     public static let waitsForSchema = Self(rawValue: "waits-for-schema")
 
     /// Whether the change (or cell) did not enter and is the author's to settle.
     public var parks: Bool {
         switch self {
-        case .handedOff, .lost, .deleteLost, .duplicate, .waitsForRecord, .waitsForSchema: false
+        case .handedOff, .lost, .deleteLost, .duplicate, .waitsForRecord, .waitsForSchema, .deleteWaits: false
         default: true
         }
     }
@@ -152,6 +153,7 @@ public struct NoticeCode: RawRepresentable, Hashable, Sendable {
         case .deleteLost: "the record was changed meanwhile, so it was not deleted"
         case .duplicate: "another record has the same value in what should be unique"
         case .waitsForRecord: "kept by the server; merged when the record that it needs comes back from its device"
+        case .deleteWaits: "the records below it are still there; the delete takes effect when theirs come back"
         case .waitsForSchema: "kept by the server; merged when the server has the schema that it was written under"
         default: rawValue
         }

@@ -57,6 +57,8 @@ public struct Admin: Sendable {
         case .setRetention(let lease, let log, let tombstones):
             try setRetention(lease: lease, log: log, tombstones: tombstones)
         case .runRetention: try runRetention()
+        case .closeRefill: try closeRefill()
+        case .supersede(let epoch): try supersede(epoch)
         }
     }
 
@@ -70,7 +72,7 @@ public struct Admin: Sendable {
             let rows = try reader.schema.tables.indices.map { index in
                 (reader.schema.tables[index].name, JSON.integer(try reader.count(of: index)))
             }
-            return [
+            let members: [String: JSON] = [
                 "workspace": .string(identity.name),
                 "epoch": .string(identity.lineage.epoch?.description ?? ""),
                 "head": .integer(try reader.head()),
@@ -88,6 +90,7 @@ public struct Admin: Sendable {
                 "retention": try retention(reader),
                 "rows": .object(Dictionary(rows) { first, _ in first }),
             ]
+            return .object(members.merging(try restoreStatus(reader)) { first, _ in first })
         }
     }
 

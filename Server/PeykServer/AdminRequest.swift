@@ -43,6 +43,10 @@ public enum AdminRequest: Hashable, Sendable {
     case setRetention(lease: Int64?, log: Int64?, tombstones: Int64?)
     /// Collects what may go, now.
     case runRetention
+    /// Ends the refill after a restore (rule I7): what waits is merged as it is.
+    case closeRefill
+    /// IT's word that an epoch is dead (rule I6).
+    case supersede(String)
 
     /// A record, and a field of it or nil for all, as people write them: `table/id[.field]`.
     public struct RecordPlace: Hashable, Sendable {
@@ -72,7 +76,7 @@ public enum AdminRequest: Hashable, Sendable {
         switch self {
         case .allowDevice, .releaseQuarantined, .discardQuarantined: true
         case .addUser, .setUser, .addTerritory, .invite, .revokeDevice, .applySchema, .settleConflict, .commit,
-            .setRetention, .runRetention:
+            .setRetention, .runRetention, .closeRefill, .supersede:
             true
         default: false
         }
@@ -147,6 +151,8 @@ extension AdminRequest {
                     "tombstones": tombstones.map { .integer($0) },
                 ])
         case .runRetention: ["do": "retention-run"]
+        case .closeRefill: ["do": "refill-close"]
+        case .supersede(let epoch): ["do": "epoch-supersede", "epoch": .string(epoch)]
         }
     }
 
@@ -210,6 +216,8 @@ extension AdminRequest {
                 tombstones: json["tombstones"]?.integerValue)
         case "retention-run": request = .runRetention
         case "commit": request = text("body").flatMap { [UInt8](hex: $0) }.map { .commit($0) }
+        case "refill-close": request = .closeRefill
+        case "epoch-supersede": request = text("epoch").map { .supersede($0) }
         default: request = nil
         }
         guard let request else { return nil }

@@ -35,7 +35,7 @@ extension CommitMerge {
         }
     }
 
-    private func open(_ deletion: DeleteConflict, _ key: RecordKey, _ table: Table) throws {
+    func open(_ deletion: DeleteConflict, _ key: RecordKey, _ table: Table) throws {
         let loser = try claim(deletion.loser, nil)
         let winner = try deletion.winners.last.map { try claim($0, nil) }
         let rule = deletion.winners.isEmpty && deletion.hasLivingChildren ? "living-child" : "update-beats-delete"

@@ -31,6 +31,11 @@ extension CommitMerge {
     }
 
     func carryOutOperations() throws {
+        if let former, former.notices.contains(where: { $0.change < 0 && $0.code.parks }) {
+            // The author knows that they were refused (rule I8).
+            notices += former.notices.filter { $0.change < 0 && $0.code.parks }
+            return
+        }
         for operation in body.operations {
             switch operation.kind {
             case .settle: try settle(operation)

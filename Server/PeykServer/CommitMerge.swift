@@ -33,6 +33,16 @@ final class CommitMerge {
     let now: Int64
     /// The part of the author's anchor that lies on our history.
     let anchor: Position
+    /// The history has more than one epoch: what was seen under former positions counts (rule I7.1).
+    let isRestored: Bool
+    /// What records became is remembered, and commits may be late (rules I7.3, I7.4).
+    let isRefilling: Bool
+    /// What the author knows to be refused, from a history that is gone (rule I8).
+    let former: Answer?
+    private let isRelabelled: Bool
+    var places: [CommitID: [CommitNames.Place]] = [:]
+    /// A failure of the store inside a closure that cannot throw.
+    var failure: (any Error)?
 
     var touches: [RecordKey: Touch] = [:]
     private var records: [RecordKey: StoredRecord?] = [:]
@@ -66,9 +76,13 @@ final class CommitMerge {
 
     init(
         _ transaction: any StoreTransaction, body: CommitBody, sealedSchema: Schema, writer: Writer, clock: VectorClock,
-        author: Author,
-        lineage: Lineage, backupHorizon: Position, now: Int64
+        author: Author, lineage: Lineage, backupHorizon: Position, now: Int64, isRefilling: Bool = false,
+        isRelabelled: Bool = false, former: Answer? = nil
     ) {
+        self.isRefilling = isRefilling
+        self.isRelabelled = isRelabelled
+        self.former = former
+        isRestored = lineage.eras.count > 1
         self.transaction = transaction
         schema = transaction.schema
         self.sealedSchema = sealedSchema
@@ -105,11 +119,13 @@ final class CommitMerge {
         for index in body.changes.indices where body.changes[index].kind != .delete { try merge(index) }
         try mergeDeletes()
         try carryOutOperations()
+        try retryDeletes()
         try bringBackTargets()
         try emptyDangling()
         try findDuplicates()
         try settleAudiences()
         if body.has(.whole), notices.contains(where: \.code.parks) { throw WholeRefusal(notices: wholeNotices()) }
+        if let failure { throw failure }
         let isNothing = !body.changes.isEmpty && parked.count == body.changes.count && body.operations.isEmpty
         if isNothing { throw WholeRefusal(notices: notices) }
         return Merged(effects: try effects(), answer: Answer(notices: notices))
@@ -171,6 +187,7 @@ final class CommitMerge {
         var change = body.changes[index]
         let key = RecordKey(table: change.table, record: change.record)
         var refusals = validate(change, in: sealedSchema, byServer: isServer) + droppedRefusals(change)
+        refusals += voidParts(of: index)
         guard let table = schema.table(at: change.table) else {
             park(index, refusals)
             return
@@ -209,6 +226,13 @@ final class CommitMerge {
         for refusal in refusals + outcome.refusals { note(index, refusal) }
         if let state = outcome.state, state != stored?.state { try put(state, at: key, stored) }
         if right == .handedOff { notices.append(Answer.Notice(change: index, code: .handedOff)) }
+        if change.kind != .delete || outcome.state?.isAlive == false {
+            try remember(change, key, except: outcome.refusals.map(\.cell))
+        }
+        if change.kind == .delete, outcome.deletion != nil, let stored, try mayWait(toDelete: key, stored) {
+            notices.append(Answer.Notice(change: index, code: .deleteWaits))
+            return
+        }
         try report(outcome, index, key, table)
         if outcome.state?.isAlive == false, stored?.state.isAlive == true { try emptyReferences(to: key) }
     }
@@ -218,7 +242,7 @@ final class CommitMerge {
         _ change: Change, _ key: RecordKey, _ stored: StoredRecord?, _ table: Table
     ) throws -> ChangeOutcome {
         let hasChildren = try change.kind == .delete && hasLivingReferrers(key)
-        var context = context(for: key, table)
+        var context = context(for: key, table, successors: try successors(of: change, key))
         guard let stored else {
             return PeykMerge.merge(change, into: nil, context, hasLivingChildren: hasChildren)
         }
@@ -244,11 +268,12 @@ final class CommitMerge {
         }
     }
 
-    func context(for key: RecordKey, _ table: Table) -> MergeContext {
+    func context(for key: RecordKey, _ table: Table, successors: [Change] = []) -> MergeContext {
         MergeContext(
             table: table, writer: writer, clock: clock, isServer: isServer, allowsReopen: reopened.contains(key),
             settles: settledKeys.contains(key), undoes: undoes, isForced: isForced,
-            rankOf: { field, value in self.rank(table, field, value) })
+            rankOf: { field, value in self.rank(table, field, value) },
+            alsoCovers: { self.isRestored && self.coversByName(self.clock, $0) }, successors: successors)
     }
 
     /// Rule M2: as of this commit's position. A stage that cannot be read counts as unknown.
@@ -278,7 +303,8 @@ final class CommitMerge {
     /// A record as it is now, read from the store once.
     func current(_ key: RecordKey) throws -> StoredRecord? {
         if let known = records[key] { return known }
-        let record = try transaction.record(key)
+        var record = try transaction.record(key)
+        if isRelabelled { record?.state.clock.relabel(lineage) }
         records[key] = .some(record)
         return record
     }

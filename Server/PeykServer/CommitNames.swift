@@ -62,7 +62,7 @@ extension StoreTransaction {
 extension Committer {
     /// Names of positions on our own history are known here anyway; a replica may only add what we lack.
     func takeNames(_ push: PushRequest, _ site: inout SiteDocument) throws {
-        for name in push.names where name.position > 0 && name.epoch != epoch {
+        for name in push.names where name.position > 0 && identity.lineage.epoch(of: name.position) != name.epoch {
             var names = try transaction.names(of: name.commit)
             let place = CommitNames.Place(epoch: name.epoch, position: name.position)
             if names.insert(place) { try transaction.set(names) }

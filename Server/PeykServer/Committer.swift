@@ -22,6 +22,9 @@ final class Committer {
     private var chain: UUIDBits
     private var sites: [SiteID: SiteDocument] = [:]
     private var users: [RecordID: UserDocument] = [:]
+    var knownWaiting: [WaitingCommit]?
+    var knownRefilling: Bool?
+    var isReleasing = false
 
     init(_ workspace: Workspace, _ transaction: any StoreTransaction) throws {
         self.workspace = workspace
@@ -119,7 +122,7 @@ final class Committer {
         return try transaction.document(SiteDocument.self, id.description)
     }
 
-    private func user(_ id: RecordID) throws -> UserDocument? {
+    func user(_ id: RecordID) throws -> UserDocument? {
         if let user = users[id] { return user }
         let user = try transaction.document(UserDocument.self, id.description)
         users[id] = user
@@ -162,28 +165,42 @@ final class Committer {
             kind = .known
             result = Merged(answer: try knownAnswer(first))
             try transaction.set(DotDocument(dot: dot, position: head + 1))
+        } else if let known = try waiting(commit.id) {
+            kind = .waiting
+            result = Merged(answer: try renew(known, commit, stamp: stamp, user: user.id).answer)
+        } else if let answer = commit.envelope.voidAnswer {
+            result = Merged(answer: answer)
         } else if try !claimsHold(commit, site, user) {
             result = Merged(refused: .falseClaim)
+        } else if let answer = try waitingAnswer(commit, stamp: stamp, user) {
+            kind = .waiting
+            result = Merged(answer: answer)
         } else {
-            result = merged(commit, stamp, user)
+            result = try merged(commit, stamp, user)
         }
+        if kind == .waiting { try transaction.set(DotDocument(dot: dot, position: head + 1)) }
         if stamp != sent, kind == .commit { result.answer.restamped = stamp }
         try append(
             kind, dot: dot, commit: commit.id, stamp: stamp, user: user.id, clock: commit.envelope.clock, result)
         site.lastSeq = dot.seq
         site.lastID = commit.id
         site.lastStamp = stamp
-        if kind == .commit, let epoch = commit.envelope.clock.lineage.epoch,
+        if kind != .known, let epoch = commit.envelope.clock.lineage.epoch,
             !result.answer.notices.contains(where: { $0.code == .falseClaim })
         {
             site.lastAnchor = SiteDocument.Sent(epoch: epoch, position: commit.envelope.clock.anchor)
         }
-        if !result.answer.notices.isEmpty || result.answer.restamped != nil {
+        let position = head
+        if kind != .waiting, !result.answer.notices.isEmpty || result.answer.restamped != nil {
             try transaction.set(
                 AnswerDocument(
-                    site: site.site, commit: commit.id, seq: dot.seq, position: head, answer: result.answer))
+                    site: site.site, commit: commit.id, seq: dot.seq, position: position, answer: result.answer))
         }
-        return item(commit, at: head, result.answer.verdict)
+        if kind == .commit {
+            try noteRefusedInserts(commit, result.answer)
+            try release(after: commit)
+        }
+        return item(commit, at: position, result.answer.verdict)
     }
 
     /// Rule C3: a stamp of the future becomes the next tick; none is at or below the site's last.
@@ -215,7 +232,8 @@ final class Committer {
         if let last = site.lastAnchor, last.epoch == epoch, claim.anchor < last.position { return false }
         for dot in claim.dots where dot.site != site.site {
             let other = try transaction.document(SiteDocument.self, dot.site.description)
-            guard other?.user == user.id else { return false }
+            // In a restored workspace, a site of its own from a history that is gone.
+            guard other == nil ? identity.lineage.eras.count > 1 : other?.user == user.id else { return false }
         }
         guard claim.seq(of: site.site) <= commit.envelope.dot.seq else { return false }
         for former in claim.former {
@@ -227,7 +245,7 @@ final class Committer {
     }
 
     /// Rule A4: a commit that fails is undone alone, parked and answered.
-    private func merged(_ commit: SealedCommit, _ stamp: HLC, _ user: UserDocument) -> Merged {
+    func merged(_ commit: SealedCommit, _ stamp: HLC, _ user: UserDocument) throws -> Merged {
         guard !workspace.isPoison(commit.id) else {
             workspace.environment.warn(
                 "commit \(commit.id) (\(commit.envelope.dot)) was under way at two crashes and was parked")
@@ -253,13 +271,10 @@ final class Committer {
             return Merged(refused: .failed)
         }
         let dot = commit.envelope.dot
-        // The author's own earlier commits are always seen (rule C5).
-        let clock = VectorClock(
-            lineage: commit.envelope.clock.lineage, anchor: commit.envelope.clock.anchor,
-            dots: commit.envelope.clock.dots + [Dot(site: dot.site, seq: dot.seq - 1)],
-            former: commit.envelope.clock.former)
         do {
-            return try merge(body, sealedSchema, dot: dot, stamp: stamp, clock: clock, author: .user(user))
+            return try merge(
+                body, sealedSchema, dot: dot, stamp: stamp, clock: seen(commit), author: .user(user),
+                former: commit.envelope.formerAnswer)
         } catch let refusal as WholeRefusal {
             return Merged(answer: Answer(verdict: .refused, notices: refusal.notices))
         } catch {
@@ -268,16 +283,26 @@ final class Committer {
         }
     }
 
+    /// What the author had seen: also its own earlier commits, always (rule C5).
+    func seen(_ commit: SealedCommit) -> VectorClock {
+        let dot = commit.envelope.dot
+        return VectorClock(
+            lineage: commit.envelope.clock.lineage, anchor: commit.envelope.clock.anchor,
+            dots: commit.envelope.clock.dots + [Dot(site: dot.site, seq: dot.seq - 1)],
+            former: commit.envelope.clock.former)
+    }
+
     func merge(
         _ body: CommitBody, _ sealedSchema: Schema, dot: Dot, stamp: HLC, clock: VectorClock,
-        author: CommitMerge.Author
+        author: CommitMerge.Author, former: Answer? = nil
     ) throws -> Merged {
+        let isRefilling = try isRefilling()
         let writer = Writer(position: head + 1, epoch: epoch, dot: dot, stamp: stamp, commit: body.id)
         return try transaction.savepoint {
             let merge = CommitMerge(
                 transaction, body: body, sealedSchema: sealedSchema, writer: writer, clock: clock, author: author,
-                lineage: identity.lineage,
-                backupHorizon: self.clock.backupHorizon, now: now)
+                lineage: identity.lineage, backupHorizon: self.clock.backupHorizon, now: now,
+                isRefilling: isRefilling, isRelabelled: identity.isRelabelled, former: former)
             let merged = try merge.run()
             if mergesBytes < MergeRecorder.groupBytesMax {
                 merges += merge.recorded

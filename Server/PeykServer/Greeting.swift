@@ -36,10 +36,11 @@ struct Greeting {
 
     mutating func admit() throws -> Admission {
         guard !user.isDisabled else { throw Refusal.userDisabled }
+        guard try transaction.rollback() == nil else { throw try tellMore() }
         let known = try knownSite()
         try refuseOvertaken(known)
+        let tokens = try provenTokens()
         let common = try commonHistory()
-        let token = try provenToken()
         var site: SiteDocument
         let reason = newSiteReason(known, common)
         if let known, reason == nil {
@@ -47,7 +48,7 @@ struct Greeting {
             if hello.nonce == site.offered { site.nonce = site.offered }
             site.offered = workspace.environment.random(16)
         } else {
-            site = newSite(of: known)
+            site = try newSite(of: known)
             site.owesNames = common != .max || known?.owesNames == true
             if var known, reason != .copied {
                 known.replacedBy = site.site
@@ -64,10 +65,17 @@ struct Greeting {
         site.pending = hello.pending
         site.schemaVersion = hello.schemaVersion
         site.program = String(hello.program.prefix(100))
-        if let token { site.noteSent(token.position, in: token.epoch) }
+        for token in tokens { site.noteSent(token.position, in: token.epoch) }
+        if reason == nil, common == .max, !site.owesNames, hello.pending == 0 { site.hasReturned = true }
         try transaction.set(site)
         if reason == nil { try transaction.dropAnswered(of: site) }
-        return try admission(site, known, reason, common)
+        let admission = try admission(site, known, reason, common)
+        if try transaction.isRefilling() {
+            let committer = try Committer(workspace, transaction)
+            try committer.closeRefillIfComplete()
+            try committer.finish()
+        }
+        return admission
     }
 
     // MARK: - Who
@@ -104,7 +112,7 @@ struct Greeting {
                 "This replica belongs to another server's history. Nothing was changed; check the server's address.")
         }
         guard common != .max else {
-            guard hello.cursor <= head else { throw Self.rolledBack }
+            guard hello.cursor <= head else { throw Refusal.rolledBack }
             return common
         }
         let unknown = hello.lineage.eras.map(\.epoch).filter { epoch in
@@ -112,7 +120,7 @@ struct Greeting {
         }
         guard unknown.isEmpty else {
             let ours = identity.lineage.eras
-            if hello.lineage.eras.starts(with: ours) { throw Self.rolledBack }
+            if hello.lineage.eras.starts(with: ours) { throw Refusal.rolledBack }
             throw Refusal(
                 .fork,
                 "This replica followed another history of the workspace than the server. Nothing was changed; your "
@@ -121,30 +129,12 @@ struct Greeting {
         return min(common, head)
     }
 
-    /// What the replica proves to have been sent (rule I5).
-    private func provenToken() throws -> AnchorToken? {
-        guard !hello.anchorToken.isEmpty else { return nil }
-        guard let token = workspace.keys.anchorToken(hello.anchorToken) else {
-            throw Refusal(.foreign, "The replica's proof is not of this server. Nothing was changed.")
-        }
-        guard token.epoch == identity.lineage.epoch else { return token }
-        guard token.position <= head else { throw Self.rolledBack }
-        let zero = UUIDBits(high: 0, low: 0)
-        let chain = try transaction.chain(at: token.position)
-        guard chain == nil || chain == zero || chain == token.chain else { throw Self.rolledBack }
-        return token
-    }
-
-    private static let rolledBack = Refusal(
-        .rolledBack,
-        "The server is behind what it had sent: an old backup may be in place. Nothing was sent or changed; your "
-            + "administrator must run peykd restore --in-place.")
-
     // MARK: - Which site
 
     private func newSiteReason(_ site: SiteDocument?, _ common: Position) -> NewSiteReason? {
         guard let site else { return .newEpoch }
-        if common != .max { return .newEpoch }
+        // One that has its site of this epoch and is not yet through with its new pages keeps it.
+        if common != .max, site.epoch != identity.lineage.epoch { return .newEpoch }
         if hello.nonce != site.nonce, hello.nonce != site.offered { return .copied }
         if hello.number <= site.helloNumber { return .copied }
         if hello.lastSealed < site.lastSeq || site.mustRenew { return .restored }
@@ -156,14 +146,21 @@ struct Greeting {
 
     private var isFresh: Bool { hello.cursor == 0 && hello.scope.buckets.isEmpty }
 
-    private func newSite(of known: SiteDocument?) -> SiteDocument {
+    private func newSite(of known: SiteDocument?) throws -> SiteDocument {
         let nonce = workspace.environment.random(16)
         var site = SiteDocument(
             site: workspace.environment.site(), user: user.id, deviceKey: certificate.deviceKey,
             deviceName: known?.deviceName ?? "restored device", family: certificate.family, createdAt: now,
             nonce: nonce)
         site.offered = nonce
-        site.sent = known?.sent ?? []
+        if let known {
+            site.sent = known.sent
+        } else {
+            // Its last site was made in a history that is gone; what the device was sent before that stands.
+            for former in try transaction.documents(SiteDocument.self) where former.family == certificate.family {
+                for sent in former.sent { site.noteSent(sent.position, in: sent.epoch) }
+            }
+        }
         site.epoch = identity.lineage.epoch
         site.resyncBelow = known?.resyncBelow ?? 0
         return site
@@ -186,7 +183,8 @@ struct Greeting {
             lastMerged: site.lastSeq, lastMergedID: site.lastID, openAnswers: try openAnswers(site.site),
             schema: schema.version > hello.schemaVersion ? schema.json.text : nil, schemaVersion: schema.version,
             nonce: site.offered, backupHorizon: clock.backupHorizon, credit: SessionLimits.creditBytes,
-            facts: try facts(), wantsNames: site.owesNames)
+            facts: try facts(), wantsNames: site.owesNames,
+            lastBackup: try transaction.backups().items.last?.time ?? 0)
         let context = SessionContext(
             site: site.site, user: user.id, grant: grant, kept: kept, head: head, schemaVersion: schema.version,
             number: workspace.beginSession(of: site.site), nonce: site.offered, epoch: epoch,
@@ -220,7 +218,7 @@ struct Greeting {
         case .snapshot: target = HeldScope(buckets: grant.read, version: grant.version)
         }
         let whole = HeldScope(buckets: grant.read, version: grant.version)
-        if let mark = hello.backfill, common == .max, mark.scope == target || mark.scope == whole,
+        if let mark = hello.backfill, isOurs(mark, common), mark.scope == target || mark.scope == whole,
             mark.firstPosition >= clock.logHorizon, mark.lastPosition <= head,
             mark.table <= transaction.schema.tables.count
         {
@@ -234,10 +232,20 @@ struct Greeting {
         return (entrance, BackfillMark(scope: target, table: 0, last: nil, firstPosition: 0, lastPosition: 0))
     }
 
+    /// Pages of another history are of no use.
+    private func isOurs(_ mark: BackfillMark, _ common: Position) -> Bool {
+        mark.epoch.map { $0 == identity.lineage.epoch } ?? (common == .max)
+    }
+
     private func openAnswers(_ site: SiteID) throws -> [OpenAnswer] {
-        try transaction.documents(AnswerDocument.self, prefix: AnswerDocument.prefix(site)).map {
+        let answers = try transaction.documents(AnswerDocument.self, prefix: AnswerDocument.prefix(site)).map {
             OpenAnswer(commit: $0.commit, seq: $0.seq, position: $0.position, answer: $0.answer)
         }
+        // For as long as they wait, whatever the device has confirmed (rule A3).
+        let waiting = try transaction.waitingCommits().filter { $0.dot.site == site }.map {
+            OpenAnswer(commit: $0.commit, seq: $0.dot.seq, position: $0.position, answer: $0.answer)
+        }
+        return answers + waiting
     }
 
     /// Devices of users who share a bucket with this one (rule T4).

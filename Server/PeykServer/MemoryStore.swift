@@ -165,7 +165,7 @@ private final class MemoryTransaction: StoreTransaction {
         guard entry.position == (try head()) + 1 else { throw StoreError.corrupt("a gap in the log") }
         state.log.append(entry)
         for effect in entry.effects { state.positions[effect.key, default: []].append(entry.position) }
-        if entry.kind != .known, state.commits[entry.commit] == nil {
+        if entry.kind != .known, entry.kind != .waiting, state.commits[entry.commit] == nil {
             state.commits[entry.commit] = CommitOrigin(position: entry.position, site: entry.dot.site)
         }
     }

@@ -139,13 +139,14 @@ extension Workspace {
     /// - Returns: the sites; empty where the site is not known.
     @discardableResult
     public func allow(_ id: SiteID) throws -> [SiteID] {
-        try store.write { transaction in
+        try act("allow") { transaction, line in
             guard let site = try transaction.document(SiteDocument.self, id.description) else { return [] }
             var allowed: [SiteID] = []
             for var member in try transaction.documents(SiteDocument.self)
             where member.family == site.family && member.isRevoked {
                 member.isRevoked = false
                 try transaction.set(member)
+                line.note(member)
                 allowed.append(member.site)
             }
             return allowed

@@ -118,7 +118,7 @@ extension StoreReader {
 
     /// Whether anything may be forgotten now. Not while a refill is open: what comes back must find the tombstones
     /// that it had seen (rule I7.3).
-    func mayCollect() throws -> Bool { true }
+    func mayCollect() throws -> Bool { try !isRefilling() }
 
     /// What every live device has passed; the head where there is none.
     public func passedByAll() throws -> Position {

@@ -49,22 +49,30 @@ extension Workspace {
     ///
     /// - Throws: ``SchemaError`` that says what stands against it; then nothing was changed.
     public func adopt(_ schema: Schema) throws {
-        try store.write { transaction in
-            let present = transaction.schema
-            try present.checkSuccessor(schema)
+        try act("schema") { transaction, line in
             try checkDrops(schema, transaction)
-            let committer = try Committer(self, transaction)
-            // A workspace of an older program has not kept the version that goes.
-            if try transaction.document(SchemaDocument.self, SchemaDocument.key(present.version)) == nil {
-                try transaction.set(SchemaDocument(schema: present, position: 0))
-            }
-            try transaction.adopt(schema)
-            Failpoint.hit("server.schema.adopted")
-            try committer.note(.schema, user: nil)
-            try transaction.set(SchemaDocument(schema: schema, position: committer.head))
-            try committer.finish()
+            try adopt(schema, transaction)
+            line.schema = schema.json
             Failpoint.hit("server.schema.before-commit")
         }
+    }
+
+    /// The next schema, within a transaction; also one that the journal brings back (rule I9).
+    func adopt(_ schema: Schema, _ transaction: any StoreTransaction) throws {
+        let present = transaction.schema
+        try present.checkSuccessor(schema)
+        let committer = try Committer(self, transaction)
+        // A workspace of an older program has not kept the version that goes.
+        if try transaction.document(SchemaDocument.self, SchemaDocument.key(present.version)) == nil {
+            try transaction.set(SchemaDocument(schema: present, position: 0))
+        }
+        try transaction.adopt(schema)
+        Failpoint.hit("server.schema.adopted")
+        try committer.note(.schema, user: nil)
+        try transaction.set(SchemaDocument(schema: schema, position: committer.head))
+        // What was sealed under it has waited for it (rule A3).
+        try committer.release()
+        try committer.finish()
     }
 
     /// Rule T2: what is dropped was retired before, and each live device has passed the retirement, so that none has

@@ -13,7 +13,7 @@ struct SessionView {
     /// - Parameter only: leaves out the effects on other records.
     /// - Returns: nil where the entry has nothing for the session.
     func shown(_ entry: LogEntry, only: RecordKey? = nil) -> Batch.Entry? {
-        let isMine = entry.dot.site == site && (entry.kind == .commit || entry.kind == .known)
+        let isMine = entry.dot.site == site && [.commit, .known, .waiting].contains(entry.kind)
         var effects: [Effect] = []
         for stored in entry.effects where only == nil || stored.key == only {
             let effect = widened(stored)

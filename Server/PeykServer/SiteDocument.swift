@@ -61,6 +61,8 @@ public struct SiteDocument: Document {
     public var epoch: Epoch?
     /// It comes from another history and has not yet named all that it had seen there (rule I7.2).
     public var owesNames = false
+    /// In the present epoch, it has named all, and has said since that nothing is unsent (rule I7).
+    public var hasReturned = false
 
     public init(
         site: SiteID, user: RecordID, deviceKey: [UInt8], deviceName: String, family: SiteID, createdAt: Int64,
@@ -120,6 +122,7 @@ public struct SiteDocument: Document {
         members["last_id"] = lastID.map { .string($0.description) }
         members["last_anchor"] = lastAnchor?.json
         members["epoch"] = epoch.map { .string($0.description) }
+        if hasReturned { members["has_returned"] = true }
         if owesNames { members["owes_names"] = true }
         if mustRenew { members["must_renew"] = true }
         if servedAt > 0 { members["served_at"] = .integer(servedAt) }
@@ -162,6 +165,7 @@ public struct SiteDocument: Document {
         schemaVersion = number("schema_version")
         program = json["program"]?.stringValue ?? ""
         epoch = json["epoch"]?.stringValue.flatMap { Epoch($0) }
+        hasReturned = json["has_returned"]?.boolValue ?? false
         owesNames = json["owes_names"]?.boolValue ?? false
     }
 }

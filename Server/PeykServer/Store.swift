@@ -98,8 +98,8 @@ public protocol StoreReader {
     func log(after: Position, upTo: Position, _ body: (LogEntry) throws -> Bool) throws
     /// Positions whose outcome names the record, ascending.
     func positions(of key: RecordKey) throws -> [Position]
-    /// Where a commit was first taken in (rule C1: by its id), and under which site; also where the log does not reach
-    /// back any more.
+    /// Where a commit was merged, or refused (rule C1: by its id), and under which site; also where the log does not
+    /// reach back any more. Nil while it waits.
     func origin(of commit: CommitID) throws -> CommitOrigin?
     /// The first position that the log has; nil for an empty one.
     func firstPosition() throws -> Position?
@@ -179,6 +179,9 @@ public struct LogEntry: Hashable, Sendable {
         case schema = 3
         /// The server's own writes: administration, imports by IT.
         case server = 4
+        /// Taken in and not merged yet, or offered again meanwhile: no effect (rule A3). The commit's outcome has a
+        /// later position.
+        case waiting = 5
     }
 
     public var position: Position

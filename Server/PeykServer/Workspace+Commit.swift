@@ -95,11 +95,18 @@ extension Workspace {
     public func serverCommit(
         _ changes: [Change], operations: [Operation] = [], user: RecordID? = nil
     ) throws -> ServerOutcome {
-        try store.write { transaction in
+        try act("commit") { transaction, line in
             let committer = try Committer(self, transaction)
-            let outcome = try committer.takeOwn(changes, operations, user: user)
+            let body = CommitBody(
+                id: CommitID(bits: environment.bits()), schemaVersion: transaction.schema.version, changes: changes,
+                operations: operations)
+            let outcome = try committer.takeOwn(body, user: user)
             try committer.finish()
             Failpoint.hit("server.own.before-commit")
+            if outcome.answer.verdict != .refused {
+                line.body = body.encoded()
+                line.user = user
+            }
             return outcome
         }
     }
@@ -107,13 +114,14 @@ extension Workspace {
     /// Makes or changes a user and her grant, which takes a position and ends her sessions (rule S1).
     @discardableResult
     public func setUser(_ id: RecordID, name: String, role: Role, territories: [String]) throws -> UserDocument {
-        try store.write { transaction in
+        try act("grant") { transaction, line in
             let committer = try Committer(self, transaction)
             let former = try transaction.document(UserDocument.self, id.description)
             let territories = Set(territories).sorted()
             if var former, former.role == role, former.territories == territories {
                 former.name = name
                 try transaction.set(former)
+                line.note(former)
                 return former
             }
             let record = UserDocument.GrantRecord(
@@ -123,6 +131,7 @@ extension Workspace {
             user.name = name
             if former != nil { user.append(record) }
             try transaction.set(user)
+            line.note(user)
             try committer.note(.grant, user: id)
             try committer.finish()
             Failpoint.hit("server.grant.before-commit")
@@ -132,10 +141,11 @@ extension Workspace {
 
     /// Ends the user's access until it is given back; her devices are refused from now on.
     public func setDisabled(_ id: RecordID, _ isDisabled: Bool) throws {
-        try store.write { transaction in
+        try act("disable") { transaction, line in
             guard var user = try transaction.document(UserDocument.self, id.description) else { return }
             user.isDisabled = isDisabled
             try transaction.set(user)
+            line.note(user)
         }
     }
 
@@ -144,12 +154,13 @@ extension Workspace {
     /// - Returns: the sites that were revoked; empty where the site is not known.
     @discardableResult
     public func revoke(_ id: SiteID) throws -> [SiteID] {
-        try store.write { transaction in
+        try act("revoke") { transaction, line in
             guard let site = try transaction.document(SiteDocument.self, id.description) else { return [] }
             var revoked: [SiteID] = []
             for var member in try transaction.documents(SiteDocument.self) where member.family == site.family {
                 member.isRevoked = true
                 try transaction.set(member)
+                line.note(member)
                 revoked.append(member.site)
             }
             Failpoint.hit("server.revoke.before-commit")
@@ -162,13 +173,14 @@ extension Workspace {
         let code = environment.random(16).base64URL
         let now = environment.now()
         let expiresAt = now + lifetimeSeconds * 1_000
-        try store.write { transaction in
+        try act("invite") { transaction, line in
             guard try transaction.document(UserDocument.self, user.description) != nil else {
                 throw Refusal(.invite, "There is no such user. Nothing was changed.")
             }
-            try transaction.set(
-                InviteDocument(
-                    codeHash: WorkspaceKeys.codeHash(code), user: user, createdAt: now, expiresAt: expiresAt))
+            let invite = InviteDocument(
+                codeHash: WorkspaceKeys.codeHash(code), user: user, createdAt: now, expiresAt: expiresAt)
+            try transaction.set(invite)
+            line.note(invite)
             Failpoint.hit("server.invite.before-commit")
         }
         return (code, expiresAt)
@@ -176,10 +188,7 @@ extension Workspace {
 }
 
 extension Committer {
-    func takeOwn(_ changes: [Change], _ operations: [Operation], user: RecordID?) throws -> ServerOutcome {
-        let body = CommitBody(
-            id: CommitID(bits: workspace.environment.bits()), schemaVersion: transaction.schema.version,
-            changes: changes, operations: operations)
+    func takeOwn(_ body: CommitBody, user: RecordID?) throws -> ServerOutcome {
         let dot = nextServerDot()
         let stamp = tick()
         let clock = VectorClock(lineage: identity.lineage, anchor: head)
@@ -191,7 +200,9 @@ extension Committer {
             merged = Merged(answer: Answer(verdict: .refused, notices: refusal.notices))
         }
         try append(.server, dot: dot, commit: body.id, stamp: stamp, user: user, clock: clock, merged)
-        return ServerOutcome(position: head, answer: merged.answer)
+        let position = head
+        if try !waiting().isEmpty { try release() }
+        return ServerOutcome(position: position, answer: merged.answer)
     }
 
     /// A position without effects.

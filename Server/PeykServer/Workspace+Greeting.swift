@@ -34,7 +34,7 @@ extension Workspace {
         guard enrol.deviceName.utf8.count <= 200 else {
             throw Refusal(.invite, "The device's name is longer than 200 bytes.")
         }
-        return try store.write { transaction in
+        return try act("enrol") { transaction, line in
             let now = environment.now()
             guard
                 var invite = try transaction.document(InviteDocument.self, WorkspaceKeys.codeHash(enrol.code))
@@ -44,7 +44,7 @@ extension Workspace {
             guard now < invite.expiresAt else {
                 throw Refusal(.invite, "This invite has expired. Ask your administrator for a new one.")
             }
-            let site: SiteDocument
+            var site: SiteDocument
             if let former = invite.usedBy {
                 guard former == enrol.deviceKey,
                     let known = try invite.site.flatMap({
@@ -60,11 +60,16 @@ extension Workspace {
                 site = SiteDocument(
                     site: id, user: user.id, deviceKey: enrol.deviceKey, deviceName: enrol.deviceName, family: id,
                     createdAt: now, nonce: environment.random(16))
+                site.epoch = try transaction.workspaceDocument().lineage.epoch
+                // It can hold nothing of a history that is gone.
+                site.hasReturned = true
                 invite.usedBy = enrol.deviceKey
                 invite.site = id
                 invite.usedAt = now
                 try transaction.set(site)
                 try transaction.set(invite)
+                line.note(site)
+                line.note(invite)
             }
             Failpoint.hit("server.enrol.before-commit")
             let certificate = WorkspaceKeys.Certificate(
@@ -102,6 +107,9 @@ extension Workspace {
             }
         } catch let refusal as Refusal where refusal.code == .revoked {
             throw try handIn(refusal, hello, certificate)
+        } catch let error as RolledBack {
+            try note(error.proof)
+            throw Refusal.rolledBack
         }
     }
 }

@@ -56,6 +56,8 @@ public final class Workspace: Sendable {
     let servedTime = ServedTime()
     let suspects = Suspects()
     let schemaVersions = SchemaVersions()
+    /// Where acts of IT are written as well (rule I9); nil in tests and simulations that do without.
+    let journal: (any AdminJournal)?
     private let sessions = Mutex(Sessions())
     let recorder = MergeRecorder()
     let userCache = DocumentCache<UserDocument>()
@@ -67,7 +69,10 @@ public final class Workspace: Sendable {
     }
 
     /// Opens what ``create(name:schema:store:keys:environment:)`` made.
-    public init(store: any Store, keys: WorkspaceKeys, environment: ServerEnvironment) throws {
+    public init(
+        store: any Store, keys: WorkspaceKeys, environment: ServerEnvironment, journal: (any AdminJournal)? = nil
+    ) throws {
+        self.journal = journal
         self.store = store
         self.keys = keys
         self.environment = environment

@@ -14,6 +14,8 @@ public struct WorkspaceDocument: Document {
     public var serverSite: SiteID
     /// Unix milliseconds.
     public var createdAt: Int64
+    /// A restore in place gave positions of an older epoch to a newer one (rule I5): clocks name the older still.
+    public var isRelabelled = false
 
     public init(
         name: String, lineage: Lineage, superseded: [Epoch] = [], serverSite: SiteID, createdAt: Int64
@@ -30,6 +32,7 @@ public struct WorkspaceDocument: Document {
             "name": .string(name), "lineage": lineage.json,
             "superseded": .array(superseded.map { .string($0.description) }),
             "server_site": .string(serverSite.description), "created_at": .integer(createdAt),
+            "relabelled": .bool(isRelabelled),
         ]
     }
 
@@ -42,6 +45,7 @@ public struct WorkspaceDocument: Document {
             name: name, lineage: lineage,
             superseded: (json["superseded"]?.arrayValue ?? []).compactMap { $0.stringValue.flatMap { Epoch($0) } },
             serverSite: site, createdAt: createdAt)
+        isRelabelled = json["relabelled"]?.boolValue ?? false
     }
 }
 

@@ -288,7 +288,7 @@ class SQLiteReader: SQLReader {
 
     func origin(of commit: CommitID) throws -> CommitOrigin? {
         for sql in [
-            "SELECT position, site FROM peyk_log WHERE commit_id = ? AND kind <> 1",
+            "SELECT position, site FROM peyk_log WHERE commit_id = ? AND kind NOT IN (1, 5)",
             "SELECT position, site FROM peyk_commit WHERE id = ?",
         ] {
             let statement = try connection.statement(sql)

@@ -118,6 +118,18 @@ public final class SQLiteStore: Store, Sendable {
     /// Moves what the log of changes (WAL) holds into the file; at a quiet moment and before the server ends.
     public func checkpoint() throws { try writer.checkpoint(truncate: true) }
 
+    /// Writes a copy of the store as it is at one moment to a new file, beside readers and writers. The caller syncs
+    /// it.
+    public func copy(to target: String) throws {
+        try Database(path: path, access: .readOnly, lockPath: nil).copy(to: target)
+    }
+
+    /// Ends the use of the file. Further calls throw.
+    public func close() throws {
+        idle.withLock { $0 = [] }
+        try writer.close()
+    }
+
     /// The plan of the schema that this transaction sees. Readers and the writer share the last one.
     private func currentPlan(_ connection: Connection) throws -> SchemaPlan {
         let cached = plans.withLock { $0 }

@@ -215,7 +215,7 @@ final class SQLiteTransaction: SQLiteReader, StoreTransaction {
         try connection.run(
             """
             INSERT OR IGNORE INTO peyk_commit(id, position, site)
-            SELECT commit_id, position, site FROM peyk_log WHERE position <= ? AND kind <> 1
+            SELECT commit_id, position, site FROM peyk_log WHERE position <= ? AND kind NOT IN (1, 5)
             """, [.integer(end)])
         try connection.run("DELETE FROM peyk_log WHERE position <= ?", [.integer(end)])
     }

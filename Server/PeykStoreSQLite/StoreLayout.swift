@@ -2,7 +2,7 @@ import PeykModel
 
 /// The tables of `workspace.sqlite`: typed ones per schema, and what the server keeps beside them.
 enum StoreLayout {
-    static let format: Int64 = 2
+    static let format: Int64 = 3
 
     /// What every store has. `peyk_record` holds living records only, in the same order as the typed tables, so that
     /// a page reads both side by side; a tombstone stands in `peyk_tombstone` with its whole row (rule T1).
@@ -21,8 +21,7 @@ enum StoreLayout {
             position INTEGER PRIMARY KEY, commit_id BLOB NOT NULL, site INTEGER NOT NULL, seq INTEGER NOT NULL,
             kind INTEGER NOT NULL, stamp INTEGER NOT NULL, user BLOB, time INTEGER NOT NULL,
             entry BLOB NOT NULL) STRICT;
-        CREATE UNIQUE INDEX peyk_log_dot ON peyk_log(site, seq) WHERE seq > 0;
-        CREATE UNIQUE INDEX peyk_log_commit ON peyk_log(commit_id) WHERE kind <> 1;
+        \(logIndexes)
         CREATE TABLE peyk_log_record(
             tbl INTEGER NOT NULL, id BLOB NOT NULL, position INTEGER NOT NULL,
             PRIMARY KEY(tbl, id, position)) STRICT, WITHOUT ROWID;
@@ -45,9 +44,16 @@ enum StoreLayout {
     static func upgrade(from format: Int64) -> String? {
         switch format {
         case 1: retention
+        case 2: "DROP INDEX peyk_log_dot; DROP INDEX peyk_log_commit;" + logIndexes
         default: nil
         }
     }
+    /// Since format 3. A commit that waits (kind 5) has a position, and another one with the same dot and id once it is
+    /// merged.
+    static let logIndexes = """
+        CREATE UNIQUE INDEX peyk_log_dot ON peyk_log(site, seq) WHERE seq > 0 AND kind <> 5;
+        CREATE UNIQUE INDEX peyk_log_commit ON peyk_log(commit_id) WHERE kind NOT IN (1, 5);
+        """
 
     /// The statements that take a store from `old` (nil: a new one) to `new`. They only add (rule T2).
     static func changes(from old: Schema?, to new: Schema) -> [String] {

@@ -23,6 +23,9 @@ struct Peykd: AsyncParsableCommand {
                 name: "Server",
                 subcommands: [Init.self, Serve.self, StatusCommand.self, VerifyCommand.self, Doctor.self]),
             .init(
+                name: "Backup and restore",
+                subcommands: [Backup.self, Restore.self, RefillGroup.self, EpochGroup.self]),
+            .init(
                 name: "People and devices",
                 subcommands: [
                     UserGroup.self, TerritoryGroup.self, Invite.self, DeviceGroup.self, QuarantineGroup.self,

@@ -37,7 +37,22 @@ final class Device {
     /// Everything that was ever sent to it.
     var heard: [Batch.Entry] = []
     var digestFaults = 0
+    /// Own commits that came back in the stream, with their place and answer: offered again after a restore (rule I7).
+    var kept: [Kept] = []
+    /// Own commits that the server keeps and has not merged (rule A3).
+    var waiting: [SealedCommit] = []
+    /// What was applied, by position; and names of former epochs (rule I7.2).
+    var applied: [Position: CommitID] = [:]
+    var names: [Witness] = []
+    /// False plays a device that lost its memory of the former history.
+    var tellsNames = true
     private var ids: SplitMix64
+
+    struct Kept {
+        var commit: SealedCommit
+        var position: Position
+        var answer: Answer
+    }
 
     init(_ office: Office, user: RecordID, code: String, key seed: UInt8) throws {
         self.office = office
@@ -72,6 +87,10 @@ final class Device {
         pending = other.pending
         rows = other.rows
         answers = other.answers
+        kept = other.kept
+        waiting = other.waiting
+        applied = other.applied
+        names = other.names
         ids = other.ids
         _ = ids.next()
     }
@@ -156,9 +175,11 @@ final class Device {
         let welcome = admission.welcome
         context = admission.context
         self.welcome = welcome
+        leaveHistory(for: welcome.lineage)
         if welcome.site != site { adoptSite(welcome.site) }
         nonce = welcome.nonce
         lineage = welcome.lineage
+        if welcome.wantsNames, tellsNames { try tellNames() }
         hybrid.learn(welcome.stamp)
         for answer in welcome.openAnswers { answers[answer.commit] = answer.answer }
         switch welcome.entrance {
@@ -184,6 +205,34 @@ final class Device {
             var commit = commit
             commit.envelope.dot = Dot(site: new, seq: seq)
             return commit
+        }
+    }
+
+    /// Rules I7 and I8: what another history does not have is offered again, void where it was refused; what was seen
+    /// of it is named.
+    private func leaveHistory(for new: Lineage) {
+        guard !lineage.eras.isEmpty, let common = lineage.common(with: new), common != .max else { return }
+        let lost = kept.filter { $0.position > common }
+        kept.removeAll { $0.position > common }
+        let again = lost.map { kept -> SealedCommit in
+            var commit = kept.commit
+            if kept.answer.notices.contains(where: \.code.parks) { commit.envelope.formerAnswer = kept.answer }
+            return commit
+        }
+        pending = (again + waiting + pending).sorted { $0.envelope.stamp < $1.envelope.stamp }
+        waiting = []
+        for (position, commit) in applied.sorted(by: { $0.key < $1.key }) where position > common {
+            guard let epoch = lineage.epoch(of: position) else { continue }
+            names.append(Witness(epoch: epoch, position: position, commit: commit))
+        }
+        applied = applied.filter { $0.key <= common }
+    }
+
+    private func tellNames() throws {
+        guard let context else { return }
+        let request = PushRequest(context: context, commits: [], names: names, endsNames: true)
+        guard case .acknowledge = try office.workspace.commit([request])[0] else {
+            throw TestFailure("the names were not taken")
         }
     }
 
@@ -264,10 +313,20 @@ final class Device {
     /// Rule M4: the plain effect of one's own commit, then the corrections.
     private func apply(_ entry: Batch.Entry) {
         heard.append(entry)
-        if let yours = entry.yours {
+        if entry.yours?.answer.verdict != .waiting, entry.yours?.answer.verdict != .known {
+            applied[entry.position] = entry.commit
+        }
+        if let yours = entry.yours, yours.answer.verdict == .waiting {
             answers[entry.commit] = yours.answer
-            let body = pending.first { $0.id == entry.commit }.flatMap { try? CommitBody(decoding: $0.sealed) }
+            waiting += pending.filter { $0.id == entry.commit }
             pending.removeAll { $0.id == entry.commit }
+        } else if let yours = entry.yours {
+            answers[entry.commit] = yours.answer
+            let own = (pending + waiting).first { $0.id == entry.commit }
+            let body = own.flatMap { try? CommitBody(decoding: $0.sealed) }
+            if let own { kept.append(Kept(commit: own, position: entry.position, answer: yours.answer)) }
+            pending.removeAll { $0.id == entry.commit }
+            waiting.removeAll { $0.id == entry.commit }
             if yours.answer.verdict == .merged, let body {
                 for change in body.changes where Sample.schema.table(at: change.table) != nil {
                     let key = RecordKey(table: change.table, record: change.record)

@@ -6,9 +6,11 @@ import Synchronization
 
 /// A workspace in memory with a clock and random bytes of its own, and IT's side of it.
 final class Office {
-    let store: any Store
+    private(set) var store: any Store
     let keys: WorkspaceKeys
-    let workspace: Workspace
+    private(set) var workspace: Workspace
+    private let environment: ServerEnvironment
+    private let journal: (any AdminJournal)?
     let time: ManualTime
     let warnings = Warnings()
     let fingerprint: [UInt8] = Array(repeating: 9, count: 32)
@@ -16,9 +18,13 @@ final class Office {
     static let north = Sample.id(1)
     static let south = Sample.id(2)
 
-    convenience init(seed: UInt64 = 1) throws { try self.init(store: MemoryStore(), seed: seed) }
+    convenience init(seed: UInt64 = 1, journal: (any AdminJournal)? = nil) throws {
+        try self.init(store: MemoryStore(), seed: seed, journal: journal)
+    }
 
-    init(store: any Store, seed: UInt64 = 1, existing: WorkspaceKeys? = nil) throws {
+    init(store: any Store, seed: UInt64 = 1, existing: WorkspaceKeys? = nil, journal: (any AdminJournal)? = nil) throws
+    {
+        self.journal = journal
         let time = ManualTime()
         let random = SeededBytes(seed: seed)
         let warnings = self.warnings
@@ -26,15 +32,38 @@ final class Office {
             now: { time.now }, random: { random.bytes($0) }, warn: { warnings.append($0) })
         self.store = store
         self.time = time
+        self.environment = environment
         if let existing {
             keys = existing
-            workspace = try Workspace(store: store, keys: existing, environment: environment)
+            workspace = try Workspace(store: store, keys: existing, environment: environment, journal: journal)
             return
         }
         keys = try WorkspaceKeys.generate { random.bytes($0) }
         workspace = try Workspace.create(
             name: "sales", schema: Sample.schema, store: store, keys: keys, environment: environment)
+        if let journal {
+            workspace = try Workspace(store: store, keys: keys, environment: environment, journal: journal)
+        }
         try insertReferenceData()
+    }
+
+    /// The workspace as it stands, for ``restore(_:)``.
+    func backup() throws -> MemoryStore {
+        guard let store = store as? MemoryStore else { throw TestFailure("not in memory") }
+        return MemoryStore(copying: store)
+    }
+
+    /// Puts a backup in place of the workspace and begins a new epoch, as `peykd restore` does.
+    func restore(_ backup: MemoryStore) throws {
+        let lost = try store.read { try $0.workspaceDocument().lineage.eras.map(\.epoch) }
+        try replace(with: MemoryStore(copying: backup))
+        try workspace.beginEpoch(superseding: lost)
+    }
+
+    /// Puts a copy of the data in place and tells nobody.
+    func replace(with copy: MemoryStore) throws {
+        store = copy
+        workspace = try Workspace(store: copy, keys: keys, environment: environment, journal: journal)
     }
 
     private func insertReferenceData() throws {

@@ -68,6 +68,27 @@ struct LogContractTests {
     }
 
     @Test(
+        "a commit that waits has a position, and another of the same dot and id once it is merged (A3)",
+        arguments: StoreKind.allCases)
+    func waiting(kind: StoreKind) throws {
+        let subject = try StoreUnderTest(kind)
+        defer { subject.end() }
+        let store = subject.store
+        var first = Sample.entry(1)
+        first.kind = .waiting
+        first.answer = Answer(verdict: .waiting)
+        var again = first
+        again.position = 2
+        var merged = Sample.entry(1)
+        merged.position = 3
+        try store.write { try $0.append(first) }
+        #expect(try store.read { try $0.position(of: first.commit) } == nil)
+        try store.write { transaction in for entry in [again, merged] { try transaction.append(entry) } }
+        #expect(try store.read { try $0.position(of: first.commit) } == 3)
+        #expect(try Self.entries(store, after: 0, upTo: 3) == [first, again, merged])
+    }
+
+    @Test(
         "a position that does not follow the last is refused", arguments: StoreKind.allCases, [0, 1, 3] as [Position])
     func gapless(kind: StoreKind, position: Position) throws {
         let subject = try StoreUnderTest(kind)

@@ -1,6 +1,7 @@
 import Foundation
 import PeykMerge
 import PeykModel
+import PeykSQLite
 import PeykServer
 import PeykStoreSQLite
 import Testing
@@ -43,6 +44,47 @@ struct SQLiteStoreTests {
         defer { subject.end() }
         let store = subject.store
         #expect(throws: (any Error).self) { try store.query(sql, []) }
+    }
+
+    @Test("a copy is whole, taken beside readers and a writer, and opens as a store (I10)")
+    func copies() throws {
+        let subject = try StoreUnderTest(.sqlite)
+        defer { subject.end() }
+        let store = try #require(subject.store as? SQLiteStore)
+        try store.write { try $0.append(Sample.entry(1)) }
+        let target = subject.path + ".copy"
+        try store.copy(to: target)
+        try store.write { try $0.append(Sample.entry(2)) }
+        let copy = try SQLiteStore(path: target)
+        #expect(try copy.read { try $0.head() } == 1)
+        #expect(try copy.query("PRAGMA integrity_check", []) == [[.text("ok")]])
+        try copy.write { try $0.append(Sample.entry(2)) }
+        #expect(throws: (any Error).self, "it exists") { try store.copy(to: target) }
+    }
+
+    @Test("a store of an older program learns to let commits wait")
+    func olderIndexes() throws {
+        let subject = try StoreUnderTest(.sqlite)
+        defer { subject.end() }
+        let plain = try Database(path: subject.path, access: .readWrite, lockPath: subject.path + ".lock")
+        try plain.write {
+            try $0.execute(
+                """
+                DROP INDEX peyk_log_dot;
+                DROP INDEX peyk_log_commit;
+                CREATE UNIQUE INDEX peyk_log_dot ON peyk_log(site, seq) WHERE seq > 0;
+                CREATE UNIQUE INDEX peyk_log_commit ON peyk_log(commit_id) WHERE kind <> 1;
+                UPDATE peyk_meta SET value = 2 WHERE key = 'format';
+                """)
+        }
+        try plain.close()
+        let store = try #require(try subject.reopened())
+        var waiting = Sample.entry(1)
+        waiting.kind = .waiting
+        var merged = Sample.entry(1)
+        merged.position = 2
+        try store.write { transaction in for entry in [waiting, merged] { try transaction.append(entry) } }
+        #expect(try store.read { try $0.position(of: merged.commit) } == 2)
     }
 
     @Test("a memory store answers no SQL")

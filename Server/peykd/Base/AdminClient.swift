@@ -41,6 +41,25 @@ final class AdminClient {
             "Another peykd is using this workspace and does not answer. Nothing was changed; try again in a moment.")
     }
 
+    /// Writes a backup, in the running server or here, and remembers it.
+    func backup(to path: String, keep: Int) throws -> JSON {
+        let request: JSON = ["do": "backup", "path": .string(path), "keep": .integer(Int64(keep))]
+        for _ in 0..<50 {
+            if let reply = try ControlSocket.request(path: installation.control, request, timeoutSeconds: 86_400) {
+                return try Self.document(AdminReply(json: reply))
+            }
+            let lock = try FileLock(path: installation.lock)
+            if lock.lock(seconds: 0.1) {
+                self.lock = lock
+                let workspace = try installation.openWorkspace()
+                self.workspace = workspace
+                return try BackupWriter(installation: installation, workspace: workspace).run(to: path, keep: keep)
+            }
+        }
+        throw Failure(
+            .temporary, "Another peykd is using this workspace and does not answer. No backup was made; try again.")
+    }
+
     private static func document(_ reply: AdminReply?) throws -> JSON {
         switch reply {
         case .done(let document)?: return document

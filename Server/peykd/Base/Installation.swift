@@ -17,6 +17,8 @@ struct Installation: Sendable {
     var settings: String { directory + "/peykd.json" }
     /// Where the server last listened.
     var serving: String { directory + "/serving.json" }
+    /// What was done by IT, beside the store (rule I9).
+    var journal: String { directory + "/admin.journal" }
     /// Held by the one process that may write.
     var lock: String { directory + "/server.lock" }
 
@@ -68,9 +70,12 @@ struct Installation: Sendable {
 
     func openWorkspace(warn: @escaping @Sendable (String) -> Void = { _ in }) throws -> Workspace {
         try requireWorkspace()
-        return try Workspace(
+        let workspace = try Workspace(
             store: try SQLiteStore(path: store), keys: try readKeys(),
-            environment: .live(now: { LocalTime.now() }, warn: warn))
+            environment: .live(now: { LocalTime.now() }, warn: warn), journal: JournalFile(path: journal))
+        // A crash between the journal and the store, or a store that was put back.
+        try workspace.replayJournal()
+        return workspace
     }
 
     /// Where devices reach the server, and whether it speaks TLS there.

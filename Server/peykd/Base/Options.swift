@@ -117,7 +117,7 @@ struct Columns {
 
     private static let times: Set<String> = [
         "last_contact", "enrolled_at", "expires_at", "opened_at", "settled_at", "written_at", "merged_at",
-        "created_at", "last_stamp", "finished_at", "arrived_at",
+        "created_at", "last_stamp", "finished_at", "arrived_at", "last_backup", "closed_at", "detected_at",
     ]
     /// Values of records stay as they are stored.
     private static let data: Set<String> = ["values", "value", "old", "new", "base", "schema"]

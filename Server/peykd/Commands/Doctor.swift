@@ -73,6 +73,8 @@ struct Doctor: ParsableCommand {
                 return Instant.iso(LocalTime.now())
             })
         findings.append(check("disk") { try disk(installation) })
+        findings.append(check("history") { try history(client) })
+        findings.append(check("backup") { try backup(client) })
         findings.append(
             check("server") { try client.send(.status)["network"] == nil ? "not running" : "running, and answers" })
         show(findings)
@@ -108,6 +110,30 @@ struct Doctor: ParsableCommand {
             }
             return installation.directory
         }
+    }
+
+    /// Rule I5: whether a device has told that this store was put back.
+    private func history(_ client: AdminClient) throws -> String {
+        let (proof, refill) = try client.read { (try $0.rollback(), try RefillStatus($0)) }
+        guard let proof else {
+            guard let refill, refill.isOpen else { return "as devices know it" }
+            return "restored; \(refill.awaited.count) devices have not come back, \(refill.waiting) commits wait"
+        }
+        throw Failure(
+            .configuration,
+            "rolled back: device \(proof.site.short) was sent position \(proof.lost), which this log does not have; stop "
+                + "the server and run peykd restore --in-place")
+    }
+
+    /// Rule I10.
+    private func backup(_ client: AdminClient) throws -> String {
+        let (last, created) = try client.read {
+            (try $0.backups().items.last?.time, try $0.workspaceDocument().createdAt)
+        }
+        guard LocalTime.now() - (last ?? created) <= BackupRule.warnAfter else {
+            throw Failure(.configuration, "none for more than 30 days; run peykd backup FILE")
+        }
+        return last.map { "last of \(Instant.iso($0))" } ?? "none yet"
     }
 
     private func disk(_ installation: Installation) throws -> String {

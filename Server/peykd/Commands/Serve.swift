@@ -75,10 +75,15 @@ struct Serve: AsyncParsableCommand {
         let workspace = try installation.openWorkspace { logger.warning("\($0)") }
         try checkClock(workspace, logger)
         if let lease { try workspace.setRetention(lease: lease.seconds) }
+        try warnOfHistory(workspace, logger)
         let identity = plaintext ? nil : try TLSIdentity(directory: installation.directory)
         let server = try await start(workspace, identity, address, logger)
         let control = try await ControlSocket.serve(path: installation.control) { request in
-            await Self.answer(request, server, workspace, logger)
+            if request["do"]?.stringValue == "backup" {
+                return await Self.backup(
+                    request, BackupWriter(installation: installation, workspace: workspace), logger)
+            }
+            return await Self.answer(request, server, workspace, logger)
         }
         let bound = try ListenAddress(
             "\(address.host.contains(":") ? "[\(address.host)]" : address.host):\(server.port)")
@@ -154,6 +159,46 @@ struct Serve: AsyncParsableCommand {
         guard case .status = request, case .done(.object(var members)) = reply else { return reply.json }
         members["network"] = await server.status().json
         return AdminReply.done(.object(members)).json
+    }
+
+    /// On a queue of its own, beside the committer: copying takes as long as the disk does.
+    private static func backup(_ request: JSON, _ writer: BackupWriter, _ logger: Logger) async -> JSON {
+        guard let path = request["path"]?.stringValue, path.hasPrefix("/"),
+            let keep = request["keep"]?.integerValue.flatMap({ Int(exactly: $0) })
+        else { return AdminReply.failed(AdminFailure(.usage, "A backup needs a path.")).json }
+        return await withCheckedContinuation { continuation in
+            DispatchQueue.global().async {
+                do {
+                    let done = try writer.run(to: path, keep: keep)
+                    logger.info("backup written", metadata: ["path": "\(path)"])
+                    continuation.resume(returning: AdminReply.done(done).json)
+                } catch {
+                    let reason = Failures.translate(error)?.message ?? (error as? Failure)?.message ?? "\(error)"
+                    logger.error("no backup", metadata: ["reason": "\(reason)"])
+                    continuation.resume(returning: AdminReply.failed(AdminFailure(.internal, reason)).json)
+                }
+            }
+        }
+    }
+
+    /// What IT must hear before anything is served (rules I5, I8, I10).
+    private func warnOfHistory(_ workspace: Workspace, _ logger: Logger) throws {
+        try workspace.moveBackupHorizonByAge()
+        let status = try workspace.store.read { reader in
+            (
+                rollback: try reader.rollback(), last: try reader.backups().items.last?.time,
+                created: try reader.workspaceDocument().createdAt
+            )
+        }
+        if status.rollback != nil {
+            logger.error("this server was rolled back: stop it and run peykd restore --in-place; devices are refused")
+        }
+        if let refill = try workspace.refillStatus(), refill.isOpen {
+            logger.notice("refill open: \(refill.awaited.count) devices to come back, \(refill.waiting) commits wait")
+        }
+        if LocalTime.now() - (status.last ?? status.created) > BackupRule.warnAfter {
+            logger.warning("no backup for more than 30 days: run peykd backup FILE")
+        }
     }
 
     /// Waits for the word to end.

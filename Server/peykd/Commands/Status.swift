@@ -56,11 +56,39 @@ struct StatusCommand: ParsableCommand {
                     + show.number(retention["tombstones"]?.integerValue ?? 0)
             ),
             (show.say("In quarantine", "در قرنطینه"), text("quarantined")),
+            (show.say("Last backup", "آخرین پشتیبان"), backup(status, console)),
+            (show.say("Waiting commits", "ثبت‌های در انتظار"), text("waiting")),
+            (show.say("Refill", "بازپرسازی"), refill(status, console)),
             (show.say("Store", "حجم"), show.digits(in: "\(bytes / 1_048_576) MB")),
             (show.say("Epoch", "دوره"), String(text("epoch").prefix(8))),
             (show.say("Versions", "نسخه‌ها"), "peykd \(PeykdVersion.text), SQLite \(Database.libraryVersion)"),
         ]
         console.print(lines.map { (key: $0.0, label: $0.0, shown: $0.1, value: .string($0.1)) })
+    }
+}
+
+extension StatusCommand {
+    /// Rule I10.
+    private func backup(_ status: JSON, _ console: Console) -> String {
+        let time = status["last_backup"]?.integerValue
+        let shown = time.map { console.show.instant($0) } ?? console.show.say("never", "هرگز")
+        guard status["backup_due"]?.boolValue == true else { return shown }
+        return console.warning(shown + console.show.say(": run peykd backup", "؛ پشتیبان بگیرید: peykd backup"))
+    }
+
+    /// Rules I5 and I8.
+    private func refill(_ status: JSON, _ console: Console) -> String {
+        if status["rolled_back"] ?? .null != .null {
+            return console.warning(
+                console.show.say("ROLLED BACK: run peykd restore --in-place", "عقب‌گرد: peykd restore --in-place"))
+        }
+        guard let refill = status["refill"], refill["open"]?.boolValue == true else {
+            return console.show.say("none open", "باز نیست")
+        }
+        let awaited = Int64(refill["awaited"]?.arrayValue?.count ?? 0)
+        let count = console.show.number(awaited)
+        return console.warning(
+            console.show.say("open, \(count) devices to come back", "باز، \(count) دستگاه نیامده"))
     }
 }
 

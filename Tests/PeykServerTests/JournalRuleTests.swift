@@ -1,0 +1,90 @@
+import PeykModel
+import PeykServer
+import PeykSession
+import Testing
+
+@Suite("Rules I9, I10: the journal and the backup horizon")
+struct JournalRuleTests {
+    @Test("I9: acts of IT after the backup come back from the journal, in order and once")
+    func replays() throws {
+        let journal = MemoryJournal()
+        let office = try Office(journal: journal)
+        let ann = try office.user(1, "Ann", .rep, [Office.north])
+        let backup = try office.backup()
+        let known = try office.workspace.store.read { try $0.journalNumber() }
+        let bob = try office.user(2, "Bob", .manager)
+        let device = try office.device(bob, key: 2)
+        try device.sync()
+        try office.workspace.setUser(ann, name: "Ann", role: .rep, territories: [Office.south.description])
+        let open = try office.workspace.invite(user: ann, lifetimeSeconds: 3_600)
+        let gone = try office.device(ann, key: 3)
+        try office.workspace.revoke(gone.site)
+        var next = Sample.schema
+        next.version = 2
+        try office.workspace.adopt(next)
+        #expect(try journal.lines().count > 6)
+        try office.restore(backup)
+        #expect(try office.store.read { try $0.journalNumber() } > known + 6, "the new epoch is an act, too")
+        try office.store.read { reader throws in
+            #expect(try reader.document(UserDocument.self, bob.description)?.role == .manager)
+            #expect(try reader.document(UserDocument.self, ann.description)?.territories == [Office.south.description])
+            #expect(try reader.document(SiteDocument.self, gone.site.description)?.isRevoked == true)
+            #expect(reader.schema.version == 2)
+        }
+        #expect(try office.row("user", bob) != nil, "the server's own commits, which no device offers again")
+        #expect(try office.workspace.refillStatus()?.awaited.map(\.site) == [device.site])
+        #expect(throws: Never.self) { try device.sync() }
+        #expect(throws: Never.self) { try Device(office, user: ann, code: open.code, key: 4) }
+        #expect(try office.workspace.replayJournal() == 0)
+    }
+
+    @Test("I9: an act whose line cannot be written is not carried out")
+    func lineFirst() throws {
+        final class Full: AdminJournal {
+            func append(_ line: [UInt8]) throws { throw TestFailure("disk full") }
+            func lines() throws -> [[UInt8]] { [] }
+        }
+        let first = try Office()
+        let store = try first.backup()
+        let office = try Office(store: store, existing: first.keys, journal: Full())
+        #expect(throws: TestFailure.self) {
+            try office.workspace.setUser(Sample.id(1_009), name: "Zoe", role: .rep, territories: [])
+        }
+        #expect(try office.store.read { try $0.documents(UserDocument.self) }.isEmpty)
+    }
+
+    @Test("I10: the horizon is the oldest of the backups that are kept, and never moves back")
+    func horizon() throws {
+        let office = try Office()
+        let epoch = try #require(try office.store.read { try $0.workspaceDocument().lineage.epoch })
+        func backup(_ position: Position, keep: Int = 3) throws -> Position {
+            try office.workspace.note(
+                BackupsDocument.Item(
+                    path: "/b\(position)", position: position, epoch: epoch, time: office.time.now, bytes: 1),
+                keep: keep)
+            return try office.store.read { try $0.clockDocument().backupHorizon }
+        }
+        #expect(try backup(1) == 1)
+        #expect(try backup(3) == 1)
+        #expect(try backup(5) == 1)
+        #expect(try backup(6) == 3, "the first is no longer one of three")
+        #expect(try backup(7, keep: 10) == 3)
+        #expect(try backup(8, keep: 1) == 8)
+        #expect(try office.store.read { try $0.backups().items.map(\.position) } == [8])
+    }
+
+    @Test("I10: without a backup for 30 days the horizon moves by age, to what is older than 400 days")
+    func age() throws {
+        let office = try Office()
+        let day: Int64 = 86_400_000
+        let first = try office.workspace.head()
+        office.time.advance(200 * day)
+        try office.act([Sample.insert("territory", Sample.id(77), ["name": "East"])])
+        office.time.advance(190 * day)
+        try office.workspace.moveBackupHorizonByAge()
+        #expect(try office.store.read { try $0.clockDocument().backupHorizon } == 0)
+        office.time.advance(20 * day)
+        try office.workspace.moveBackupHorizonByAge()
+        #expect(try office.store.read { try $0.clockDocument().backupHorizon } == first)
+    }
+}
