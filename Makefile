@@ -13,7 +13,7 @@ TEST = $(SWIFT) test --disable-xctest --skip-build
 # Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
 APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests|FaultTests|FailureTests|ChaosTests)\.
 
-.PHONY: help deps build release test crash faults failures chaos spin lint format generate man demo bench clean
+.PHONY: help deps build release test crash faults failures chaos spin fuzz mutants lint format generate man demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ chaos: deps ## Ten peyk and one peykd on a bad line for SECONDS (SEED makes anot
 	$(SWIFT) build --build-tests
 	PEYK_CHAOS_SECONDS=$(or $(SECONDS),600) PEYK_SEED=$(or $(SEED),1) \
 		$(TEST) --no-parallel --filter '^ChaosTests\.'
+
+fuzz: deps ## Fuzz TARGET, or all, for SECONDS (60) each; KEEP=1 keeps what reached new code in seeds/fuzz
+	@SECONDS_EACH=$(or $(SECONDS),60) Tests/PeykFuzz/fuzz.sh
+
+mutants: deps ## Seed bugs, one at a time, and see that the tests find each (ONLY="3 17" for some)
+	@.ci/deps patch
+	@ONLY="$(ONLY)" Tests/Mutants/run.sh
 
 lint: ## Check the format of our Swift
 	@$(SWIFT) format lint --strict --parallel $(OURS)

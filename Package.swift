@@ -28,6 +28,7 @@ let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
@@ -154,6 +155,13 @@ let targets: [Target] = [
         ]),
     tests("TidyTests", []),
     tests("PeykBenchmarksTests", ["PeykBenchmarks"]),
+    library(
+        "FuzzKit", in: "Tests",
+        [
+            "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykCRM", "PeykConsole", "PeykTransport",
+            "PeykServer", nioCore, nioEmbedded, crypto,
+        ]),
+    tests("FuzzReplayTests", ["FuzzKit"]),
     .executableTarget(
         name: "PeykBenchmarks",
         dependencies: [
@@ -181,8 +189,15 @@ func reachable(from names: [String], in targets: [Target]) -> [Target] {
 }
 
 var chosen = targets
+// With the fuzzer's own main function, so only where it is asked for: `make fuzz`.
+if Context.environment["PEYK_FUZZ"] == "1" {
+    chosen.append(
+        .executableTarget(
+            name: "PeykFuzz", dependencies: ["FuzzKit"], path: "Tests/PeykFuzz", exclude: ["fuzz.sh"],
+            swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
+}
 if let only = Context.environment["PEYK_TARGETS"], !only.isEmpty {
-    chosen = reachable(from: only.split(separator: ",").map(String.init), in: targets)
+    chosen = reachable(from: only.split(separator: ",").map(String.init), in: chosen)
 }
 for target in chosen where target.type != .system {
     target.swiftSettings = (target.swiftSettings ?? []) + strict
