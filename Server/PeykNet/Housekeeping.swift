@@ -46,6 +46,7 @@ final class Housekeeping: Sendable {
         guard collects else { return }
         let contexts = contexts()
         perform("contact") { try $0.noteContact(of: contexts) }
+        perform("backup horizon") { try $0.moveBackupHorizonByAge() }
         collect(CollectionPass())
     }
 
