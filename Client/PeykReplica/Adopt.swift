@@ -14,6 +14,11 @@ public struct Adoption: Hashable, Sendable {
     public var lastMerged: Sequence64
     /// Set where the server gave this replica a new identity (rule I3).
     public var newSite: NewSiteReason?
+    /// The server has another commit under a seq of this replica's, so this is a restored image that neither side had
+    /// found out before. Nothing was taken up; the next hello asks for a new site (rule I3).
+    public var mustRenew = false
+    /// The site for which a new device key is wanted, since the present one is another replica's as well (rule I3).
+    public var rekeySite: SiteID?
 }
 
 extension Replica {
@@ -24,11 +29,15 @@ extension Replica {
     public func adopt(_ welcome: Welcome) throws -> Adoption {
         let now = environment.now()
         let uptime = environment.uptime()
+        if let refused = try renewal(welcome) { return refused }
         let adoption = try applying(
             before: { connection in
                 let meta = Meta(connection: connection)
                 try adoptHistory(welcome, connection, meta)
-                if welcome.site != (try meta.site) { try redot(to: welcome.site, connection, meta) }
+                if welcome.site != (try meta.site) {
+                    try note(welcome, meta)
+                    try redot(to: welcome.site, connection, meta)
+                }
                 if let text = welcome.schema { try migrate(connection, to: Schema(json: JSON(parsing: text))) }
                 try meta.learn(welcome.stamp)
                 try meta.set(.clockOffset, welcome.serverTime &- now)
@@ -41,15 +50,46 @@ extension Replica {
             let evicted = try evictOutside(welcome.grant, context, meta, now: now)
             var book = AnswerBook(context.connection, context.schema, now: now)
             for open in welcome.openAnswers { try adopt(open, &book, context, meta) }
+            try endWaiting(but: welcome.openAnswers, meta)
             try begin(welcome, context, meta)
             try context.settle()
+            try lowerClock(to: welcome.stamp, context, meta)
             try Failpoint.hitOrThrow("replica.adopt.before-commit")
             return Adoption(
                 cursor: try meta.cursor, isBackfilling: try meta.backfill != nil, evicted: evicted,
-                lastMerged: welcome.lastMerged, newSite: welcome.newSiteReason)
+                lastMerged: welcome.lastMerged, newSite: welcome.newSiteReason,
+                rekeySite: welcome.wantsRekey ? welcome.site : nil)
         }
         Failpoint.hit("replica.adopt.committed")
         return adoption
+    }
+
+    /// Rule I3, m20: another commit under a seq that is ours. Then this file is an image that was restored while the
+    /// original went on in the same session: seqs, nonce and cursor all look right. What was sealed since would be
+    /// passed over as known, so nothing is pushed under this site any more.
+    private func renewal(_ welcome: Welcome) throws -> Adoption? {
+        guard welcome.lastMerged > 0, let theirs = welcome.lastMergedID else { return nil }
+        return try changing { connection in
+            let meta = Meta(connection: connection)
+            guard welcome.site == (try meta.site) else { return nil }
+            let ours = try connection.value(
+                "SELECT id FROM peyk_commit WHERE seq = ?1 AND site = ?2",
+                [.integer(welcome.lastMerged), .integer(Int64(bitPattern: welcome.site.rawValue))])
+            let isUnknown = try ours == nil && welcome.lastMerged > meta.lastSealed
+            guard isUnknown || (ours != nil && ours != .blob(theirs.bytes)) else { return nil }
+            try meta.set(.renew, 1)
+            return Adoption(
+                cursor: try meta.cursor, isBackfilling: false, evicted: [], lastMerged: welcome.lastMerged,
+                mustRenew: true)
+        }
+    }
+
+    /// For `peyk status`: a new identity is nothing to worry about, but nothing to keep from a person either.
+    private func note(_ welcome: Welcome, _ meta: Meta) throws {
+        guard let reason = welcome.newSiteReason else { return }
+        try meta.set(.newSiteReason, Int64(reason.rawValue))
+        try meta.set(.newSiteAt, welcome.serverTime)
+        try meta.set(.formerSite, Int64(bitPattern: try meta.site.rawValue))
     }
 
     private func adoptFacts(_ welcome: Welcome, _ meta: Meta) throws {
@@ -61,6 +101,9 @@ extension Replica {
         try meta.set(.nonce, welcome.nonce)
         try meta.set(.head, welcome.head)
         try meta.set(.backupHorizon, welcome.backupHorizon)
+        try meta.set(.lastBackup, welcome.lastBackup)
+        try meta.set(.tellTokens, .null)
+        if try meta.integer(.joinedAt) == nil { try meta.set(.joinedAt, welcome.serverTime) }
         try meta.set(.lastMerged, welcome.lastMerged)
         try meta.set(.lastAcknowledged, max(try meta.integer(.lastAcknowledged) ?? 0, welcome.lastMerged))
         try meta.connection.run("DELETE FROM peyk_fact")
@@ -101,21 +144,34 @@ extension Replica {
 
     /// An answer that the replica has not confirmed (rule A2). The stream brings those above the cursor itself.
     private func adopt(_ open: OpenAnswer, _ book: inout AnswerBook, _ context: ApplyContext, _ meta: Meta) throws {
-        if let seq = context.overlay.seq(of: open.commit) {
-            let body = try context.overlay.body(seq, context.connection)
-            try book.list(open.answer, of: body) { try context.confirmed($0) }
-            // Waiting is not merged: it stays shown after the pages, too (rule I7.5).
-            if open.answer.verdict == .waiting {
-                try meta.connection.run(
-                    "UPDATE peyk_commit SET state = 4, position = ?2 WHERE seq = ?1",
-                    [.integer(seq), .integer(open.position)])
-            }
-        } else if open.position <= (try meta.cursor),
-            let seq = try meta.connection.value(
+        var found = context.unanswered(open.commit)
+        if found == nil, open.position <= (try meta.cursor) {
+            found = try meta.connection.value(
                 "SELECT seq FROM peyk_commit WHERE id = ?1", [.blob(open.commit.bytes)])?.integerValue
-        {
-            let body = try context.overlay.body(seq, context.connection)
-            try book.list(open.answer, of: body) { try context.confirmed($0) }
+        }
+        guard let seq = found else { return }
+        let body = try context.overlay.body(seq, context.connection)
+        try book.list(open.answer, of: body) { try context.confirmed($0) }
+        // Waiting is not merged: it stays shown after the pages, too (rule I7.5).
+        guard open.answer.verdict == .waiting else { return }
+        let isMerged =
+            try meta.connection.value("SELECT 1 FROM peyk_commit WHERE seq = ?1 AND state = 2", [.integer(seq)]) != nil
+        try meta.connection.run(
+            """
+            UPDATE peyk_commit SET state = CASE state WHEN 5 THEN 5 ELSE 4 END, position = ?2, answer = ?3
+            WHERE seq = ?1
+            """, [.integer(seq), .integer(open.position), .blob(open.answer.stored())])
+        if isMerged { try context.show(waiting: seq, body) }
+    }
+
+    /// What waited and is not listed any more was merged: the stream or the pages have it.
+    private func endWaiting(but open: [OpenAnswer], _ meta: Meta) throws {
+        let waiting = Set(open.filter { $0.answer.verdict == .waiting }.map(\.commit))
+        for row in try meta.connection.rows("SELECT seq, id FROM peyk_commit WHERE state = 4") {
+            guard let seq = row.first?.integerValue, case .blob(let bytes) = row[1], let id = CommitID(bytes: bytes),
+                !waiting.contains(id)
+            else { continue }
+            try meta.connection.run("UPDATE peyk_commit SET state = 1 WHERE seq = ?1", [.integer(seq)])
         }
     }
 
@@ -125,17 +181,24 @@ extension Replica {
         let present = try meta.backfill
         switch welcome.entrance {
         case .resume:
-            try meta.set(lineage: welcome.lineage)
+            try keepRows(of: welcome.lineage, meta)
             if present != nil { try abandonBackfill(context, meta) }
         case .widen:
-            try meta.set(lineage: welcome.lineage)
+            try keepRows(of: welcome.lineage, meta)
+            if var state = present, state.mode == .widen, welcome.continuesBackfill, state.scope == scope,
+                state.lineage == welcome.lineage
+            {
+                state.isResuming = true
+                state.lastMerged = welcome.lastMerged
+                return try meta.set(backfill: state)
+            }
             try abandonBackfill(context, meta)
             var state = BackfillState(mode: .widen, scope: scope, lineage: welcome.lineage)
             state.lastMerged = welcome.lastMerged
             try meta.set(backfill: state)
         case .snapshot:
-            if var state = present, state.mode != .widen, state.scope == scope, state.lineage == welcome.lineage,
-                !state.hasAllPages
+            if var state = present, state.mode != .widen, welcome.continuesBackfill, state.scope == scope,
+                state.lineage == welcome.lineage
             {
                 state.isResuming = true
                 state.lastMerged = welcome.lastMerged
@@ -148,6 +211,14 @@ extension Replica {
             try meta.set(backfill: state)
             if mode == .direct { try beginDirect(context, meta) }
         }
+    }
+
+    /// Nothing of the rows is beyond the server's history: they go on under its lineage.
+    private func keepRows(of lineage: Lineage, _ meta: Meta) throws {
+        try meta.connection.run(
+            "UPDATE peyk_commit SET state = 2, position = coalesce(position, ?1) WHERE state = 5",
+            [.integer(try meta.cursor)])
+        try meta.set(lineage: lineage)
     }
 
     /// Nothing was ever loaded or written here, so pages may go straight into the tables.

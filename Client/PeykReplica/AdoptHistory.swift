@@ -5,52 +5,37 @@ import Synchronization
 
 extension Replica {
     /// A new lineage (rules I6 to I8): what the restored server may not know is offered again.
+    ///
+    /// Positions of commits are of the server's history as of the last welcome, while rows and cursor may still be of
+    /// an earlier one: a snapshot that was to bring them over may have been cut by the next restore.
     func adoptHistory(_ welcome: Welcome, _ connection: Connection, _ meta: Meta) throws {
-        let former = try meta.lineage
+        let known = try meta.serverLineage
         try meta.set(.serverLineage, welcome.lineage.encoded())
-        guard !former.eras.isEmpty, former != welcome.lineage else { return }
-        guard let fork = former.common(with: welcome.lineage) else {
+        guard !known.eras.isEmpty, known != welcome.lineage else { return }
+        guard let fork = known.common(with: welcome.lineage) else {
             throw ReplicaError.broken("the server's history has nothing in common with this replica's")
         }
-        guard fork < .max else { return }
-        let statement = try connection.statement(
-            "SELECT seq, state, answer FROM peyk_commit WHERE state IN (1, 2, 4) AND position > ?1 ORDER BY seq")
-        try statement.bind(1, int64: fork)
-        var again: [(seq: Sequence64, answer: Answer?)] = []
-        while try statement.step() {
-            again.append((statement.int64(0), try? Answer(stored: statement.blob(2))))
-        }
-        statement.reset()
-        for commit in again {
-            // What its author knows to be refused is void (rule I8): refused whole, it stays where it is.
-            if commit.answer?.verdict == .refused { continue }
-            if let answer = commit.answer, answer.notices.contains(where: \.code.parks) {
-                try void(answer, in: commit.seq, connection)
-            }
-            try connection.run(
-                "UPDATE peyk_commit SET state = 0, position = NULL WHERE seq = ?1", [.integer(commit.seq)])
-        }
+        try keepNames(beyond: welcome.lineage, connection, meta)
+        // What is merged shows in the rows until these are replaced, so it must not lie over them as well.
+        try connection.run(
+            """
+            UPDATE peyk_commit SET position = NULL, state = CASE state WHEN 2 THEN 5 WHEN 5 THEN 5 ELSE 0 END
+            WHERE position > ?1 AND state IN (1, 2, 4, 5)
+            """, [.integer(fork)])
+        try forgetWaiting(connection)
+        overlay.index.withLock { $0 = nil }
     }
 
-    /// Leaves the refused parts of a commit without effect; the others keep their places.
-    private func void(_ answer: Answer, in seq: Sequence64, _ connection: Connection) throws {
-        guard
-            case .blob(let sealed)? = try connection.value(
-                "SELECT sealed FROM peyk_commit WHERE seq = ?1", [.integer(seq)])
-        else { return }
-        var body = try CommitBody(decoding: sealed)
-        for notice in answer.notices where notice.code.parks {
-            for index in body.changes.indices where notice.change == index || notice.change < 0 {
-                if notice.cell < 0 || body.changes[index].kind != .update {
-                    body.changes[index].kind = .update
-                    body.changes[index].cells = []
-                } else {
-                    body.changes[index].cells.removeAll { $0.cell == notice.cell }
-                }
-            }
+    /// A former server's word that it keeps a commit until what it needs arrives is worth nothing at this one.
+    private func forgetWaiting(_ connection: Connection) throws {
+        let rows = try connection.rows(
+            "SELECT seq, answer FROM peyk_commit WHERE position IS NULL AND answer IS NOT NULL")
+        for row in rows {
+            guard let seq = row.first?.integerValue, case .blob(let bytes) = row[1],
+                let answer = try? Answer(stored: bytes), answer.verdict == .waiting
+            else { continue }
+            try connection.run("UPDATE peyk_commit SET answer = NULL WHERE seq = ?1", [.integer(seq)])
         }
-        try connection.run(
-            "UPDATE peyk_commit SET sealed = ?2 WHERE seq = ?1", [.integer(seq), .blob(body.encoded())])
     }
 
     /// A new site (rules I3, C5): commits without an answer get new dots and keep their ids; merged ones make room.
@@ -58,18 +43,11 @@ extension Replica {
         let last = try meta.hlc
         let formerSite = try meta.site
         try meta.set(hlc: last)
-        let earlier = try FormerCommits(connection)
-        let top =
-            try connection.value(
-                "SELECT max(seq) FROM peyk_commit WHERE state = 2 AND seq BETWEEN 1 AND ?1",
-                [.integer(OutboxCommit.heldBase - 1)])?.integerValue ?? 0
-        let lowest = min(0, try connection.value("SELECT min(seq) FROM peyk_commit")?.integerValue ?? 0)
-        try connection.run(
-            "UPDATE peyk_commit SET seq = ?1 - 1 - (?2 - seq) WHERE state = 2 AND seq BETWEEN 1 AND ?2",
-            [.integer(lowest), .integer(top)])
+        try makeRoom(connection)
+        let earlier = try FormerCommits(connection, meta)
         let unanswered = try connection.rows(
-            "SELECT seq FROM peyk_commit WHERE state <> 2 AND seq BETWEEN -9223372036854775807 AND ?1 ORDER BY seq",
-            [.integer(OutboxCommit.heldBase - 1)])
+            "SELECT seq FROM peyk_commit WHERE state <> 2 AND seq < ?1 ORDER BY seq",
+            [.integer(OutboxCommit.heldBase)])
         // A re-offered commit of a former site may have a negative key; such ones come first, as they were first.
         let old = unanswered.compactMap { $0.first?.integerValue }
         let spare = OutboxCommit.heldBase / 2
@@ -90,7 +68,9 @@ extension Replica {
                 of: commit, under: try commit.vectorClock(meta), formerSite: formerSite, Dot(site: site, seq: next))
             try connection.run(
                 """
-                UPDATE peyk_commit SET seq = ?2, site = ?3, clock = ?4, state = 0, position = NULL WHERE seq = ?1
+                UPDATE peyk_commit SET seq = ?2, site = ?3, clock = ?4, position = NULL,
+                    state = CASE state WHEN 5 THEN 5 ELSE 0 END
+                WHERE seq = ?1
                 """,
                 [
                     .integer(spare + Int64(index)), .integer(next), .integer(Int64(bitPattern: site.rawValue)),
@@ -100,9 +80,26 @@ extension Replica {
         try meta.set(site: site)
         try meta.set(.seqFloor, Int64(old.count))
         try meta.set(.lastAcknowledged, 0)
+        try meta.set(.renew, .null)
         try meta.set(former: earlier.unanswered)
         try meta.set(hlc: last)
         overlay.index.withLock { $0 = nil }
+    }
+
+    /// Merged commits of the former site get keys below 0, above those of the sites before it: keys go on telling in
+    /// which order the commits were sealed.
+    private func makeRoom(_ connection: Connection) throws {
+        let top =
+            try connection.value(
+                "SELECT max(seq) FROM peyk_commit WHERE state = 2 AND seq BETWEEN 1 AND ?1",
+                [.integer(OutboxCommit.heldBase - 1)])?.integerValue ?? 0
+        guard top > 0 else { return }
+        // By way of keys that nobody has, since two rows must not meet on the way.
+        let far = OutboxCommit.heldBase
+        try connection.run("UPDATE peyk_commit SET seq = seq - ?1 - ?2 WHERE seq < 0", [.integer(far), .integer(top)])
+        try connection.run("UPDATE peyk_commit SET seq = seq + ?1 WHERE seq < ?2", [.integer(far), .integer(-far / 2)])
+        try connection.run(
+            "UPDATE peyk_commit SET seq = seq - 1 - ?1 WHERE state = 2 AND seq BETWEEN 1 AND ?1", [.integer(top)])
     }
 }
 
@@ -121,8 +118,17 @@ struct FormerCommits {
     /// Ids of all that have no answer, oldest first.
     private(set) var unanswered: [CommitID] = []
 
-    init(_ connection: Connection) throws {
-        let anchor = try connection.value("SELECT min(anchor) FROM peyk_commit WHERE state <> 2")?.integerValue ?? 0
+    /// The history that positions of commits belong to.
+    private let history: Lineage
+
+    init(_ connection: Connection, _ meta: Meta) throws {
+        history = try meta.serverLineage
+        var anchor = Position.max
+        for row in try connection.rows("SELECT lineage, min(anchor) FROM peyk_commit WHERE state <> 2 GROUP BY lineage")
+        {
+            guard let lineage = row.first?.integerValue, let lowest = row[1].integerValue else { continue }
+            anchor = min(anchor, lowest, try meta.lineage(id: lineage).common(with: history) ?? 0)
+        }
         let statement = try connection.statement(
             """
             SELECT seq, id, state, position, sealed FROM peyk_commit
@@ -147,9 +153,11 @@ struct FormerCommits {
     func clock(of commit: OutboxCommit, under clock: VectorClock, formerSite: SiteID, _ dot: Dot) throws -> VectorClock
     {
         var former = clock.former
+        // Anchors are never compared with positions of another history (rule C5).
+        let seen = min(clock.anchor, clock.lineage.common(with: history) ?? 0)
         for change in try commit.body().changes {
             for earlier in byRecord[RecordKey(table: change.table, record: change.record)] ?? []
-            where earlier.seq < commit.seq && (earlier.position ?? .max) > clock.anchor {
+            where earlier.seq < commit.seq && (earlier.position ?? .max) > seen {
                 former.append(earlier.id)
             }
         }

@@ -71,7 +71,7 @@ extension Replica {
         guard !batch.isWhole else { throw ReplicaError.broken("whole records came outside a backfill") }
         context.position = batch.to
         let floors = try meta.floors
-        var applier = EntryApplier(context, floors: Floors(records: floors))
+        var applier = EntryApplier(context, floors: Floors(records: floors), lineage: try meta.lineage)
         var last = batch.from
         for entry in batch.entries {
             guard entry.position > last, entry.position <= batch.to else {
@@ -101,12 +101,6 @@ extension Replica {
         applied.parked += book.parked
         applied.handedOff += book.handedOff
         guard !applier.settled.isEmpty else { return }
-        if applier.settled.contains(where: { $0.answer?.restamped != nil }), try meta.hlc > batch.stamp,
-            context.overlay.lastStamp ?? .zero <= batch.stamp
-        {
-            // Rule C3: our own clock ran ahead, and no unmerged commit carries a later stamp any more.
-            try meta.set(hlc: batch.stamp)
-        }
         let former = try meta.former
         guard !former.isEmpty else { return }
         let settled = Set(applier.settled.filter { $0.answer?.verdict != .waiting }.map(\.body.id))
@@ -116,20 +110,31 @@ extension Replica {
     /// What every batch carries beside entries.
     private func note(_ batch: Batch, _ context: ApplyContext, _ meta: Meta) throws {
         try meta.learn(batch.stamp)
+        try lowerClock(to: batch.stamp, context, meta)
         try meta.set(.head, batch.head)
         if try meta.cursor == batch.to, try meta.backfill == nil {
             try meta.set(.anchorToken, batch.anchorToken)
+            try keepToken(of: batch, context.connection, meta)
         }
         try meta.set(.backupHorizon, batch.backupHorizon)
         try trim(context.connection, meta)
     }
 
-    /// Rule I10: merged commits leave when a backup holds them and no unanswered commit of ours could need them in
-    /// its clock.
+    /// Rule C3: a clock that ran ahead goes back to the server's, once no unmerged commit carries a later stamp.
+    func lowerClock(to stamp: HLC, _ context: ApplyContext, _ meta: Meta) throws {
+        guard try meta.hlc > stamp, try context.lastUnmergedStamp() <= stamp else { return }
+        try meta.set(hlc: stamp)
+    }
+
+    /// Rule I10: merged commits leave when a backup holds them, and no commit of ours that stays could need them in its
+    /// clock: their anchors do not cover what was merged after these.
     private func trim(_ connection: Connection, _ meta: Meta) throws {
         let oldest = try Self.applied(connection, meta)
-        let horizon = min(try meta.integer(.backupHorizon) ?? 0, oldest)
+        var horizon = min(try meta.integer(.backupHorizon) ?? 0, oldest)
         guard horizon > (try meta.integer(.trimmed) ?? 0), try meta.backfill == nil else { return }
+        let anchor = try connection.value(
+            "SELECT min(anchor) FROM peyk_commit WHERE state = 2 AND position > ?1", [.integer(horizon)])
+        horizon = min(horizon, anchor?.integerValue ?? horizon)
         try meta.set(.seqFloor, try meta.lastSealed)
         // Rule K9: only what was accepted under its present dot.
         try connection.run(
@@ -138,6 +143,7 @@ extension Replica {
                 .integer(horizon), .integer(Int64(bitPattern: try meta.site.rawValue)),
                 .integer(try meta.integer(.lastAcknowledged) ?? 0),
             ])
+        try trimNames(upTo: horizon, connection, meta)
         try meta.set(.trimmed, horizon)
     }
 
@@ -169,7 +175,8 @@ extension Replica {
             for effect in records.effects {
                 guard let table = context.schema.table(at: effect.key.table) else { continue }
                 switch effect.kind {
-                case .full(let row, _):
+                case .full(let row, let writers):
+                    try context.note(writers: writers, at: records.position, in: try meta.lineage)
                     try context.confirm(effect.key, row.fitted(to: table), old: try context.confirmed(effect.key))
                 case .delete: try context.confirm(effect.key, nil)
                 case .evict: applied.evicted += try context.evict(effect.key)
@@ -202,6 +209,8 @@ extension Replica {
         try changing { connection in
             let meta = Meta(connection: connection)
             if wasConverged { try meta.set(.lastSync, now &+ (try meta.integer(.clockOffset) ?? 0)) }
+            try forgetReturned(connection)
+            try trimTokens(connection, meta)
             // The log is for `why`: kept as long as the server keeps its own (400 days), and what a restore may need.
             let age = HLC(milliseconds: now &- 400 * 86_400_000)
             let horizon = try meta.integer(.backupHorizon) ?? 0

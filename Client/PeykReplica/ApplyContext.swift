@@ -20,6 +20,8 @@ final class ApplyContext {
     var position: Position = 0
     /// What could not be applied and is to be fetched whole (rules K7, M4).
     var fetch: Set<RecordKey> = []
+    /// Commits of a history that is gone, offered again, which the rows still show (rule I8).
+    let returning: [CommitID: Sequence64]
 
     init(_ connection: Connection, _ schema: Schema, _ cache: OverlayCache) throws {
         self.connection = connection
@@ -33,6 +35,21 @@ final class ApplyContext {
         }
         overlay = try known ?? OverlayIndex(restoring: connection)
         try overlay.catchUp(connection)
+        let meta = Meta(connection: connection)
+        returning = try meta.lineage == meta.serverLineage ? [:] : OutboxCommit.returning(connection)
+    }
+
+    /// An own commit that the server has not answered yet, as far as the replica knows.
+    func unanswered(_ commit: CommitID) -> Sequence64? { overlay.seq(of: commit) ?? returning[commit] }
+
+    /// The latest stamp of an own commit that the server has not merged, as far as the replica knows.
+    func lastUnmergedStamp() throws -> HLC {
+        var last = overlay.lastStamp ?? .zero
+        for seq in returning.values {
+            let stamp = try connection.value("SELECT stamp FROM peyk_commit WHERE seq = ?1", [.integer(seq)])
+            last = max(last, HLC(rawValue: UInt64(bitPattern: stamp?.integerValue ?? 0)))
+        }
+        return last
     }
 
     // MARK: Confirmed state

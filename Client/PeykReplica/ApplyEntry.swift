@@ -22,10 +22,13 @@ struct EntryApplier {
     /// Effects of others.
     private(set) var pulled: Int64 = 0
     private(set) var conflicts: Int64 = 0
+    /// The history that the entries are of.
+    private let lineage: Lineage
 
-    init(_ context: ApplyContext, floors: Floors) {
+    init(_ context: ApplyContext, floors: Floors, lineage: Lineage) {
         self.context = context
         self.floors = floors
+        self.lineage = lineage
     }
 
     /// Applies one entry and logs it.
@@ -33,7 +36,7 @@ struct EntryApplier {
         touches.removeAll(keepingCapacity: true)
         order.removeAll(keepingCapacity: true)
         var own: CommitBody?
-        if let seq = context.overlay.seq(of: entry.commit) { own = try settle(seq, entry) }
+        if let seq = try ownSeq(of: entry) { own = try settle(seq, entry) }
         for effect in entry.effects where !effect.removes { try apply(effect, at: entry.position) }
         for effect in entry.effects where effect.removes { try apply(effect, at: entry.position) }
         if !(context.overlay.isEmpty && context.dirty.isEmpty), entry.effects.contains(where: \.evicts) {
@@ -45,6 +48,23 @@ struct EntryApplier {
     }
 
     // MARK: Own commits
+
+    /// The own commit that the entry is about: one that is pending; one that the rows of a gone history showed; or one
+    /// that pages had as taken in while it waited for what it needs, and that is merged only here (rule I7.5).
+    private mutating func ownSeq(of entry: Batch.Entry) throws -> Sequence64? {
+        if let seq = context.overlay.seq(of: entry.commit) { return seq }
+        guard let answer = entry.yours?.answer, answer.verdict == .merged else { return nil }
+        let position = try context.connection.value(
+            "SELECT position FROM peyk_commit WHERE seq = ?1 AND site = ?2 AND id = ?3 AND state = 2",
+            [
+                .integer(entry.dot.seq), .integer(Int64(bitPattern: entry.dot.site.rawValue)),
+                .blob(entry.commit.bytes),
+            ])?.integerValue
+        guard let position, position < entry.position else { return nil }
+        let body = try context.overlay.body(entry.dot.seq, context.connection)
+        try context.show(waiting: entry.dot.seq, body)
+        return entry.dot.seq
+    }
 
     /// Takes an own commit out of the overlay; its plain effect becomes confirmed where the server merged it.
     private mutating func settle(_ seq: Sequence64, _ entry: Batch.Entry) throws -> CommitBody {
@@ -114,7 +134,8 @@ struct EntryApplier {
         guard let table = context.schema.table(at: key.table), !isBelowFloor(key, position) else { return }
         let before = try current(key)
         switch effect.kind {
-        case .full(let row, _):
+        case .full(let row, let writers):
+            try context.note(writers: writers, at: position, in: lineage)
             if key.table == Schema.ledgerIndex, before == nil { conflicts += 1 }
             try set(key, before: before, after: row.fitted(to: table))
         case .delta(let fields):

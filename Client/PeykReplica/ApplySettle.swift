@@ -9,6 +9,16 @@ extension ApplyContext {
         try settleForest()
     }
 
+    /// Lays a commit over the rows again that was merged for the replica till now, and waits on the server (rule I7.5).
+    func show(waiting seq: Sequence64, _ body: CommitBody) throws {
+        for change in body.changes {
+            let key = RecordKey(table: change.table, record: change.record)
+            guard schema.tables.indices.contains(key.table), dirty[key] == nil else { continue }
+            dirty[key] = .some(try confirmed(key))
+        }
+        try overlay.include(seq, connection)
+    }
+
     /// A record whose confirmed parent was evicted has left with it, wherever a pending edit shows it now. To be
     /// called after each entry that evicts.
     /// - Complexity: O(pending records).

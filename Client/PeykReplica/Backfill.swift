@@ -13,8 +13,15 @@ extension Replica {
         guard page.rawBytes == 0 else { throw ReplicaError.broken("a page came still compressed") }
         let isDirect = try reading { try Meta(connection: $0).backfill?.mode == .direct }
         try applying(checkingForeignKeys: !isDirect) { context, meta in
-            guard var state = try meta.backfill, !state.hasAllPages else {
-                throw ReplicaError.broken("a page came without a backfill")
+            guard var state = try meta.backfill else { throw ReplicaError.broken("a page came without a backfill") }
+            if state.hasAllPages {
+                // All that a resumed backfill still needs is the log after its pages; an empty page says from where.
+                guard state.isResuming, page.rowCount == 0, page.endsBackfill else {
+                    throw ReplicaError.broken("a page came after the last one")
+                }
+                state.isResuming = false
+                state.lastPosition = max(state.lastPosition, page.position)
+                return try meta.set(backfill: state)
             }
             guard let table = context.schema.table(at: page.table) else {
                 throw ReplicaError.broken("a page names the unknown table \(page.table)")
@@ -23,15 +30,9 @@ extension Replica {
             do { reader = try RowPageReader(page.payload) } catch {
                 throw ReplicaError.broken("a page cannot be read: \(error)")
             }
-            if state.isResuming, state.beginsAnew(page, firstID: reader.ids.first) {
-                try clearBackfill(state, context, meta)
-                let mode = state.mode
-                state = BackfillState(mode: mode, scope: state.scope, lineage: state.lineage)
-                if mode == .direct { try beginDirect(context, meta) }
-            }
             state.isResuming = false
             let name = state.mode == .direct ? table.name : "peyk_stage_" + table.name
-            try load(reader, into: name, table, page.table, context)
+            try load(reader, into: name, table, page, state.lineage, context)
             try context.connection.run(
                 "INSERT INTO peyk_page(tbl, last, position) VALUES (?1, ?2, ?3)",
                 [
@@ -49,7 +50,8 @@ extension Replica {
 
     /// The hot loop of a first sync: page bytes straight into one prepared statement.
     private func load(
-        _ reader: RowPageReader, into name: String, _ table: Table, _ index: Int, _ context: ApplyContext
+        _ reader: RowPageReader, into name: String, _ table: Table, _ page: Page, _ lineage: Lineage,
+        _ context: ApplyContext
     ) throws {
         let statement = try context.connection.statement(TableRows.upsertSQL(table, into: name))
         let count = Int32(table.fields.count)
@@ -66,8 +68,9 @@ extension Replica {
             }
             do { try statement.run() } catch let error as SQLiteError where error.isConstraint {
                 statement.reset()
-                context.fetch.insert(RecordKey(table: index, record: row.id))
+                context.fetch.insert(RecordKey(table: page.table, record: row.id))
             }
+            if !row.writers.isEmpty { try context.note(writers: row.writers, at: page.position, in: lineage) }
         }
     }
 
@@ -117,13 +120,6 @@ extension Replica {
 }
 
 extension BackfillState {
-    /// Whether the first page of a session is not the one after the mark: the server has begun anew.
-    func beginsAnew(_ page: Page, firstID: RecordID?) -> Bool {
-        if page.table != table { return page.table < table }
-        guard let last, let firstID else { return false }
-        return firstID <= last
-    }
-
     mutating func take(_ page: Page) {
         firstPosition = lastPosition == 0 ? page.position : min(firstPosition, page.position)
         lastPosition = max(lastPosition, page.position)

@@ -26,7 +26,7 @@ struct BackfillState: Hashable {
     /// The log is stored up to here.
     var reached: Position = 0
     var hasAllPages = false
-    /// The next page is the first of its session: it may begin anew.
+    /// The next page is the first of a session that goes on with this backfill.
     var isResuming = false
     /// The highest seq of this site that the pages have (rule B2).
     var lastMerged: Sequence64 = 0
@@ -37,12 +37,13 @@ struct BackfillState: Hashable {
         self.lineage = lineage
     }
 
-    /// For hello; nil where the server must begin anew: an added bucket's pages are worth nothing without the log
-    /// since then.
+    /// For hello; nil where no page is stored. Pages of added buckets go on as others do, since the cursor, from which
+    /// the log after them comes, stays below the first of them.
     var mark: BackfillMark? {
-        guard mode != .widen, !hasAllPages, lastPosition > 0 else { return nil }
+        guard lastPosition > 0 else { return nil }
         return BackfillMark(
-            scope: scope, table: table, last: last, firstPosition: firstPosition, lastPosition: lastPosition)
+            scope: scope, table: table, last: last, firstPosition: firstPosition, lastPosition: lastPosition,
+            epoch: lineage.epoch)
     }
 
     func encoded() -> [UInt8] {

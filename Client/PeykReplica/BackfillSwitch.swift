@@ -15,6 +15,8 @@ extension Replica {
         for key in context.overlay.items.keys {
             if let row = try context.confirmed(key) { former[key] = row }
         }
+        let isAnotherHistory = try meta.lineage != state.lineage
+        let lacking = isAnotherHistory ? try LackingRecords(context) : nil
         if state.mode == .widen { try context.layBare(former) }
         // From here to the new overlay the tables hold confirmed rows and nothing else.
         context.overlay = OverlayIndex()
@@ -31,7 +33,8 @@ extension Replica {
             try connection.run("DELETE FROM peyk_fault")
         }
         for rows in context.tables { try context.takeStaged(rows) }
-        if try meta.lineage != state.lineage { try leaveHistory(for: state.lineage, connection, meta) }
+        if isAnotherHistory { try leaveHistory(for: state.lineage, connection, meta) }
+        try comeBack(state, connection, meta)
         try leaveOverlay(state, connection, meta)
         try context.overlay.catchUp(connection)
         var book = AnswerBook(connection, context.schema, now: now)
@@ -41,8 +44,22 @@ extension Replica {
             if row == nil, let former = former[key] { try book.park(key, lost: former, context) }
         }
         try context.settle()
+        try lacking?.list(self, context)
         try enter(state, batch, context, meta)
+        try forgetReturned(connection)
         try Failpoint.hitOrThrow("replica.switch.before-commit")
+    }
+
+    /// Commits that the old rows showed (rule I8): the new ones have them, or they lie over these again.
+    private func comeBack(_ state: BackfillState, _ connection: Connection, _ meta: Meta) throws {
+        for row in try connection.rows("SELECT seq, answer FROM peyk_commit WHERE state = 5 AND answer IS NOT NULL") {
+            guard let seq = row.first?.integerValue, case .blob(let bytes) = row[1],
+                let answer = try? Answer(stored: bytes), answer.verdict == .waiting
+            else { continue }
+            try connection.run("UPDATE peyk_commit SET state = 4 WHERE seq = ?1", [.integer(seq)])
+        }
+        try connection.run(
+            "UPDATE peyk_commit SET state = CASE WHEN position IS NULL THEN 0 ELSE 1 END WHERE state = 5")
     }
 
     /// Commits whose outcome the new rows have.
@@ -67,23 +84,9 @@ extension Replica {
         try meta.set(former: open)
     }
 
-    /// After a restore: what was applied beyond the common part counts no more (rule I7.2), but its names stay while
-    /// a commit of ours may refer to them.
+    /// After a restore: what was applied beyond the common part counts no more (rule I7.2); its names are kept.
     private func leaveHistory(for lineage: Lineage, _ connection: Connection, _ meta: Meta) throws {
-        let old = try meta.lineage
-        let common = old.common(with: lineage) ?? 0
-        var names = try meta.formerWitness
-        let statement = try connection.statement(
-            "SELECT position, commit_id FROM peyk_log WHERE position > ?1 ORDER BY position")
-        try statement.bind(1, int64: common)
-        while try statement.step() {
-            let position = statement.int64(0)
-            guard let id = CommitID(bytes: statement.blob(1)), let epoch = old.epoch(of: position) else { continue }
-            names.append(Witness(epoch: epoch, position: position, commit: id))
-        }
-        statement.reset()
-        let isAnchored = try connection.value("SELECT 1 FROM peyk_commit WHERE anchor > ?1", [.integer(common)]) != nil
-        try meta.set(formerWitness: isAnchored ? names.suffix(100_000) : [])
+        let common = try meta.lineage.common(with: lineage) ?? 0
         try connection.run("DELETE FROM peyk_log_record WHERE position > ?1", [.integer(common)])
         try connection.run("DELETE FROM peyk_log WHERE position > ?1", [.integer(common)])
     }

@@ -30,7 +30,7 @@ struct StageApplier {
     mutating func apply(_ entry: Batch.Entry) throws {
         var touches: [RecordKey: EntryApplier.Touch] = [:]
         var order: [RecordKey] = []
-        if context.overlay.seq(of: entry.commit) != nil {
+        if context.unanswered(entry.commit) != nil {
             own.append((entry.commit, entry.position, entry.yours?.answer))
         }
         for removes in [false, true] {
@@ -54,7 +54,8 @@ struct StageApplier {
         let rows = stage[key.table]
         let before = try rows.shown(key.record)
         switch effect.kind {
-        case .full(let row, _):
+        case .full(let row, let writers):
+            try context.note(writers: writers, at: position, in: state.lineage)
             let row = row.fitted(to: table)
             try rows.upsert(key.record, row)
             return EntryApplier.Touch(before: before, after: row)
@@ -119,7 +120,7 @@ extension Replica {
             throw ReplicaError.broken("the entries of a batch are out of order")
         }
         if state.mode == .direct {
-            var applier = EntryApplier(context, floors: floors)
+            var applier = EntryApplier(context, floors: floors, lineage: state.lineage)
             for entry in entries { try applier.apply(entry) }
             try context.settle()
             try finish(applier, batch, context, meta, &applied, now: now)
@@ -162,10 +163,14 @@ extension Replica {
     ) throws {
         var book = AnswerBook(context.connection, context.schema, now: now)
         for item in own {
-            guard let seq = context.overlay.seq(of: item.commit) else { continue }
+            guard let seq = context.unanswered(item.commit) else { continue }
             let isWaiting = item.answer?.verdict == .waiting
             try context.connection.run(
-                "UPDATE peyk_commit SET state = ?2, position = ?3, answer = coalesce(?4, answer) WHERE seq = ?1",
+                """
+                UPDATE peyk_commit SET state = CASE state WHEN 5 THEN 5 ELSE ?2 END, position = ?3,
+                    answer = coalesce(?4, answer)
+                WHERE seq = ?1
+                """,
                 [
                     .integer(seq), .integer(isWaiting ? 4 : 1), .integer(item.position),
                     item.answer.map { $0.isPlain ? .null : .blob($0.stored()) } ?? .null,

@@ -46,7 +46,6 @@ struct Meta {
         case backfill
         /// Ids of own commits under former dots that the anchor does not cover yet (rule C5): 16 bytes each.
         case former
-        case witness
         /// The lineage of the last welcome: differs from `lineage` while a resync after a restore is under way.
         case serverLineage = "server_lineage"
         /// Records fetched ahead of the cursor (rule B1).
@@ -55,6 +54,20 @@ struct Meta {
         case trimmed
         /// Secondary indexes taken away for the first load, as SQL.
         case indexes
+        /// 1: this replica is a restored image, found out by itself; the next hello asks for a new site (rule I3).
+        case renew
+        /// The public half of the device's key that the certificate is for; absent while it is the first one.
+        case deviceKey = "device_key"
+        /// Why, when and instead of which site this replica got its present one (rule I3).
+        case newSiteReason = "new_site_reason"
+        case newSiteAt = "new_site_at"
+        case formerSite = "former_site"
+        /// 1: the server said `rolled-back`; the next hello tells former tokens (rule I5).
+        case tellTokens = "tell_tokens"
+        /// Unix milliseconds of the server's last backup as of the last welcome; 0 if it has none (rule I10).
+        case lastBackup = "last_backup"
+        /// Unix milliseconds of the server at the first welcome.
+        case joinedAt = "joined_at"
     }
 
     func value(_ key: Key) throws -> Value? {

@@ -61,7 +61,7 @@ extension Replica {
                 try connection.run(
                     """
                     UPDATE peyk_commit SET state = CASE state WHEN 0 THEN 1 ELSE state END, position = ?3, receipt = ?4
-                    WHERE seq = ?1 AND id = ?2 AND state IN (0, 1)
+                    WHERE seq = ?1 AND id = ?2 AND state IN (0, 1, 5)
                     """,
                     [
                         .integer(item.seq), .blob(item.commit.bytes), .integer(item.position), .blob(item.receipt),

@@ -17,9 +17,15 @@ struct OutboxCommit {
         case held = 3
         /// The server keeps it until what it needs arrives (rule A3).
         case waiting = 4
+        /// Merged in a history that is gone, and offered again (rule I8). The rows still show it: it lies over them
+        /// only when a snapshot has replaced them.
+        case returning = 5
     }
 
     static let heldBase: Sequence64 = 1 << 61
+
+    /// What the server has not acknowledged, as a condition.
+    static let unsent = "(state IN (0, 3) OR state = 5 AND position IS NULL)"
 
     var seq: Sequence64
     var id: CommitID
@@ -38,7 +44,11 @@ struct OutboxCommit {
     /// Encoded ``BeforeImage``s, one for each change.
     var before: [UInt8]
 
-    static let columns = "seq, id, site, stamp, lineage, anchor, clock, state, edits, position, receipt, sealed, before"
+    /// What the server said of it, where that was more than "merged as written".
+    var answer: Answer?
+
+    static let columns =
+        "seq, id, site, stamp, lineage, anchor, clock, state, edits, position, receipt, sealed, before, answer"
 
     /// Reads a row selected with ``columns``.
     init(_ statement: Statement) throws {
@@ -58,6 +68,7 @@ struct OutboxCommit {
         receipt = statement.blob(10)
         sealed = statement.blob(11)
         before = statement.blob(12)
+        answer = statement.isNull(13) ? nil : try? Answer(stored: statement.blob(13))
     }
 
     /// The vector clock under which it was sealed (rule I7.1).
@@ -72,7 +83,8 @@ struct OutboxCommit {
         SealedCommit(
             id: id,
             envelope: Envelope(
-                dot: Dot(site: site, seq: seq), stamp: stamp, clock: try vectorClock(meta), receipt: receipt),
+                dot: Dot(site: site, seq: seq), stamp: stamp, clock: try vectorClock(meta), receipt: receipt,
+                formerAnswer: answer.flatMap { $0.isRefusal ? $0 : nil }),
             sealed: sealed)
     }
 

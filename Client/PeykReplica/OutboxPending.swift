@@ -53,7 +53,7 @@ extension Replica {
         let body = try commit.body()
         let state: PendingCommit.State =
             switch commit.state {
-            case .pending, .merged: .pending
+            case .pending, .merged, .returning: .pending
             case .acknowledged: .acknowledged
             case .held: .held
             case .waiting: .waiting
@@ -131,6 +131,16 @@ extension OutboxCommit {
         var commits: [OutboxCommit] = []
         while try statement.step() { commits.append(try OutboxCommit(statement)) }
         return commits
+    }
+
+    static func returning(_ connection: Connection) throws -> [CommitID: Sequence64] {
+        let statement = try connection.statement("SELECT seq, id FROM peyk_commit WHERE state = 5")
+        defer { statement.reset() }
+        var found: [CommitID: Sequence64] = [:]
+        while try statement.step() {
+            if let id = CommitID(bytes: statement.blob(1)) { found[id] = statement.int64(0) }
+        }
+        return found
     }
 
     /// By its id. Reads the table through: ids have no index, since few ask.

@@ -95,19 +95,16 @@ struct OverlayIndex {
     /// - Complexity: O(their bytes).
     mutating func catchUp(_ connection: Connection) throws {
         let statement = try connection.statement(
-            "SELECT seq, id, stamp, sealed FROM peyk_commit WHERE seq > ?1 AND state <> 2 ORDER BY seq")
+            """
+            SELECT seq, id, stamp, sealed, answer FROM peyk_commit WHERE seq > ?1 AND state NOT IN (2, 5) ORDER BY seq
+            """)
         try statement.bind(1, int64: lastSeen)
         var held: Set<Sequence64> = []
         while try statement.step() {
             let seq = statement.int64(0)
             if seq >= OutboxCommit.heldBase { held.insert(seq) }
             guard commits[seq] == nil else { continue }
-            guard let id = CommitID(bytes: statement.blob(1)) else { throw ReplicaError.damaged("a commit has no id") }
-            let body: CommitBody
-            do { body = try CommitBody(decoding: statement.blob(3)) } catch {
-                throw ReplicaError.damaged("peyk_commit, seq \(seq): \(error)")
-            }
-            add(seq, Pending(id: id, stamp: HLC(rawValue: UInt64(bitPattern: statement.int64(2)))), body)
+            try add(seq, statement)
         }
         statement.reset()
         // A held commit that was released by another process has another number now.
@@ -115,6 +112,31 @@ struct OverlayIndex {
             self = try OverlayIndex(restoring: connection)
             return try catchUp(connection)
         }
+    }
+
+    private mutating func add(_ seq: Sequence64, _ statement: Statement) throws {
+        guard let id = CommitID(bytes: statement.blob(1)) else { throw ReplicaError.damaged("a commit has no id") }
+        let body: CommitBody
+        do { body = try CommitBody(decoding: statement.blob(3)) } catch {
+            throw ReplicaError.damaged("peyk_commit, seq \(seq): \(error)")
+        }
+        let answer = statement.isNull(4) ? nil : try? Answer(stored: statement.blob(4))
+        add(
+            seq, Pending(id: id, stamp: HLC(rawValue: UInt64(bitPattern: statement.int64(2)))),
+            body.leavingOut(what: answer))
+    }
+
+    /// Takes in one commit that was merged for the replica till now: the server has said that it waits (rule I7.5). The
+    /// caller recomputes the records that it names.
+    mutating func include(_ seq: Sequence64, _ connection: Connection) throws {
+        guard commits[seq] == nil else { return }
+        let statement = try connection.statement(
+            "SELECT seq, id, stamp, sealed, answer FROM peyk_commit WHERE seq = ?1")
+        try statement.bind(1, int64: seq)
+        defer { statement.reset() }
+        if try statement.step() { try add(seq, statement) }
+        // In the order of sealing, wherever it comes in.
+        for key in items.keys where items[key]?.last?.seq == seq { items[key]?.sort { $0.seq < $1.seq } }
     }
 
     private mutating func add(_ seq: Sequence64, _ pending: Pending, _ body: CommitBody) {
@@ -152,14 +174,15 @@ struct OverlayIndex {
 
     private mutating func open(_ seq: Sequence64, _ connection: Connection) throws -> Opened {
         if let known = opened[seq] { return known }
-        let statement = try connection.statement("SELECT sealed, before FROM peyk_commit WHERE seq = ?1")
+        let statement = try connection.statement("SELECT sealed, before, answer FROM peyk_commit WHERE seq = ?1")
         try statement.bind(1, int64: seq)
         defer { statement.reset() }
         guard try statement.step() else { throw ReplicaError.damaged("the commit \(seq) is missing") }
         let commit: Opened
         do {
+            let answer = statement.isNull(2) ? nil : try? Answer(stored: statement.blob(2))
             commit = Opened(
-                body: try CommitBody(decoding: statement.blob(0)),
+                body: try CommitBody(decoding: statement.blob(0)).leavingOut(what: answer),
                 before: try BeforeImage.list(decoding: statement.blob(1)))
         } catch {
             throw ReplicaError.damaged("the commit \(seq) cannot be read: \(error)")
@@ -189,4 +212,33 @@ struct OverlayIndex {
             items[key] = list.isEmpty ? nil : list
         }
     }
+}
+
+extension CommitBody {
+    /// Without what the server refused of it, to its author's knowledge (rule I8): the refused parts keep their places
+    /// and do nothing. The sealed bytes stay as they are (rule C1).
+    func leavingOut(what answer: Answer?) -> CommitBody {
+        guard let answer, answer.isRefusal else { return self }
+        var body = self
+        let isWhole = answer.verdict == .refused && !answer.notices.contains { $0.change >= 0 && $0.code.parks }
+        for index in changes.indices {
+            for notice in answer.notices where notice.code.parks && (notice.change == index || notice.change < 0) {
+                if notice.cell < 0 || changes[index].kind != .update {
+                    body.changes[index].kind = .update
+                    body.changes[index].cells = []
+                } else {
+                    body.changes[index].cells.removeAll { $0.cell == notice.cell }
+                }
+            }
+            guard isWhole else { continue }
+            body.changes[index].kind = .update
+            body.changes[index].cells = []
+        }
+        return body
+    }
+}
+
+extension Answer {
+    /// Whether it says that something did not enter, for good.
+    var isRefusal: Bool { verdict == .refused || notices.contains { $0.code.parks } }
 }

@@ -36,6 +36,8 @@ public final class Replica: Sendable {
     public static func databasePath(_ home: String) -> String { home + "/replica.sqlite" }
     public static func lockPath(_ home: String) -> String { home + "/replica.lock" }
     public static func sessionLockPath(_ home: String) -> String { home + "/session.lock" }
+    /// Who waits for the session holds a lock on this one.
+    public static func sessionRequestPath(_ home: String) -> String { home + "/session.request" }
     public static func deviceKeyPath(_ home: String) -> String { home + "/device.key" }
 
     /// Makes a new replica in `home`, which is created with mode 0700 where it is missing.
@@ -99,11 +101,22 @@ public final class Replica: Sendable {
                 }
                 try replica.state.refresh(connection)
             }
-            if !readOnly { try replica.seal() }
+            if !readOnly {
+                try replica.addTables()
+                try replica.seal()
+            }
             return replica
         } catch {
             throw ReplicaError.wrapping(error)
         }
+    }
+
+    /// What files of former versions lack.
+    private func addTables() throws {
+        let isWhole = try database.read {
+            try $0.value("SELECT 1 FROM sqlite_schema WHERE name = 'peyk_token'") != nil
+        }
+        if !isWhole { try database.write { try $0.execute(Layout.addedTables) } }
     }
 
     /// Ends the use of the file. Further calls throw. Also happens by itself when the replica is released.

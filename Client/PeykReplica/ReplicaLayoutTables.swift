@@ -187,6 +187,26 @@ extension Layout {
             pending INTEGER NOT NULL
         ) STRICT;
         """
+        + addedTables
+
+    /// Tables that the first files did not have; made where they are missing when a file is opened.
+    static let addedTables = """
+
+        -- Rule I7.2: where commits stood, in histories that may be gone.
+        CREATE TABLE IF NOT EXISTS peyk_name(
+            epoch BLOB NOT NULL,
+            position INTEGER NOT NULL,
+            commit_id BLOB NOT NULL,
+            PRIMARY KEY(epoch, position, commit_id)
+        ) STRICT, WITHOUT ROWID;
+        -- Rule I5: proofs of the server for former positions, back to the backup horizon.
+        CREATE TABLE IF NOT EXISTS peyk_token(
+            epoch BLOB NOT NULL,
+            position INTEGER NOT NULL,
+            token BLOB NOT NULL,
+            PRIMARY KEY(epoch, position)
+        ) STRICT, WITHOUT ROWID;
+        """
 
     /// Everything for a new file. The caller sets the meta rows.
     func create(_ connection: Connection) throws {

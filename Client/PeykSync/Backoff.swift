@@ -9,7 +9,7 @@ struct Backoff: Sendable {
 
     /// - Parameter spread: random, from 0 to below 1.
     mutating func next(_ failure: SyncFailure, spread: Double) -> Double {
-        if failure.refusal == .scopeChanged {
+        if failure.isWorthAnotherSession {
             attempts = 0
             return 0.05
         }

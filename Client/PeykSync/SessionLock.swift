@@ -14,17 +14,20 @@ import Dispatch
 final class SessionLock: Sendable {
     private let file: Int32
 
-    /// Waits for the lock without blocking a thread.
+    /// Waits for the lock without blocking a thread. Whoever holds it to watch is asked to let go meanwhile.
+    /// - Parameter request: where the asking is done, ``SessionRequest``.
     /// - Throws: ``SyncFailure`` of kind busy after `seconds`.
-    init(path: String, seconds: Double) async throws {
+    init(path: String, request: String, seconds: Double) async throws {
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else {
             throw SyncFailure(.replica, "The lock \(path) cannot be opened: \(String(cString: strerror(errno))).")
         }
         let clock = ContinuousClock()
         let deadline = clock.now + .seconds(seconds)
+        var asking: SessionRequest?
         while flock(file, LOCK_EX | LOCK_NB) != 0 {
             do {
+                if asking == nil { asking = try SessionRequest(path: request) }
                 guard clock.now < deadline else {
                     throw SyncFailure(
                         .busy,
@@ -37,6 +40,7 @@ final class SessionLock: Sendable {
             }
         }
         self.file = file
+        withExtendedLifetime(asking) {}
     }
 
     deinit { close(file) }

@@ -27,7 +27,7 @@ public final class SyncClient: Sendable {
     /// - Throws: ``SyncFailure`` where the key or the server's address is missing.
     public convenience init(replica: Replica, key: DeviceKey? = nil, options: SyncOptions = SyncOptions()) throws {
         do {
-            let key = try key ?? DeviceKey(contentsOf: Replica.deviceKeyPath(replica.home))
+            let key = try key ?? SyncIdentity.key(of: replica)
             try self.init(replica, SyncIdentity(replica, key: key), options)
         } catch {
             throw SyncFailure(error)
@@ -102,8 +102,11 @@ public final class SyncClient: Sendable {
             do {
                 total.add(try await SyncRun(identity, .sync, options, report: report).run().summary)
                 break
-            } catch let failure as SyncFailure where failure.refusal == .scopeChanged && attempt < 4 {
+            } catch let failure as SyncFailure where attempt < 4 && failure.isWorthAnotherSession {
                 continue
+            } catch let failure as SyncFailure where attempt == 1 && failure.refusal == .rolledBack {
+                // The next hello tells former tokens, so that the server finds the last position that both know.
+                try replica.tellFormerTokens()
             } catch let failure as SyncFailure {
                 guard let seconds = failure.retryAfter, !hasWaited else { throw failure }
                 let pause = Double(seconds) * Double.random(in: 1...1.25)
@@ -172,28 +175,45 @@ public final class SyncClient: Sendable {
 
     /// Stays connected: sends local changes as any program makes them, takes others' as they come, and connects
     /// again with growing pauses where the connection breaks. Ends when the task is cancelled, without an error.
-    /// - Throws: ``SyncFailure`` where trying again cannot help: revoked, another server, a broken replica.
+    ///
+    /// Another process that wants to sync is let in at once, and the watch goes on when it is done (rule K5).
+    /// - Throws: ``SyncFailure`` where trying again cannot help: revoked, another server, a broken replica; and where
+    ///   another process held the replica's session from the first and did not let go.
     public func watch(_ report: @escaping @Sendable (WatchEvent) -> Void) async throws {
-        try await locked {
-            var backoff = Backoff()
-            while !Task.isCancelled {
-                let start = ContinuousClock.now
-                do {
+        var backoff = Backoff()
+        var hasHeld = false
+        while !Task.isCancelled {
+            let start = ContinuousClock.now
+            do {
+                try await locked {
                     let run = SyncRun(
                         self.identity, .watch, self.options, opened: { report(.connected) },
                         postponed: { report(.postponed(seconds: $0)) }, report: { report(.progress($0)) })
                     _ = try await run.run()
-                    backoff = Backoff()
-                } catch let failure as SyncFailure {
-                    if failure.kind == .cancelled || Task.isCancelled { return }
-                    guard failure.isPassing else { throw failure }
-                    if ContinuousClock.now - start > .seconds(60) { backoff = Backoff() }
-                    let spread = Double.random(in: 0..<1)
-                    let pause = backoff.next(failure, spread: spread)
-                    report(.waiting(seconds: pause, failure))
-                    try? await ContinuousClock().sleep(for: .seconds(pause))
                 }
+                hasHeld = true
+                backoff = Backoff()
+                try await letOthersIn()
+            } catch let failure as SyncFailure {
+                if failure.kind == .cancelled || Task.isCancelled { return }
+                guard failure.isPassing, hasHeld || failure.kind != .busy || failure.refusal != nil else {
+                    throw failure
+                }
+                hasHeld = true
+                if ContinuousClock.now - start > .seconds(60) { backoff = Backoff() }
+                let spread = Double.random(in: 0..<1)
+                let pause = backoff.next(failure, spread: spread)
+                report(.waiting(seconds: pause, failure))
+                try? await ContinuousClock().sleep(for: .seconds(pause))
             }
+        }
+    }
+
+    /// Waits until nobody wants the session any more.
+    private func letOthersIn() async throws {
+        let path = Replica.sessionRequestPath(replica.home)
+        while SessionRequest.isMade(path: path), !Task.isCancelled {
+            try? await ContinuousClock().sleep(for: .milliseconds(50))
         }
     }
 
@@ -201,7 +221,8 @@ public final class SyncClient: Sendable {
     private func locked<Result: Sendable>(_ body: @Sendable () async throws -> Result) async throws -> Result {
         do {
             let lock = try await SessionLock(
-                path: Replica.sessionLockPath(replica.home), seconds: options.lockSeconds)
+                path: Replica.sessionLockPath(replica.home), request: Replica.sessionRequestPath(replica.home),
+                seconds: options.lockSeconds)
             let result = try await body()
             withExtendedLifetime(lock) {}
             return result

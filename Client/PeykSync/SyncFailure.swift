@@ -27,6 +27,8 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public var refusal: RefusalCode?
     /// Seconds after which the server asked to come again.
     public var retryAfter: Int64?
+    /// The next session asks for a new identity (rule I3).
+    public var isRenewal = false
     public var description: String
 
     public init(_ kind: Kind, _ description: String, refusal: RefusalCode? = nil, retryAfter: Int64? = nil) {
@@ -53,9 +55,12 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public var isPassing: Bool {
         switch kind {
         case .unreachable, .timeout, .busy: true
-        default: refusal == .scopeChanged || refusal == .overtaken
+        default: refusal == .scopeChanged || refusal == .overtaken || isRenewal
         }
     }
+
+    /// Whether the same sync goes on at once: what ended the session comes with the next welcome.
+    var isWorthAnotherSession: Bool { refusal == .scopeChanged || isRenewal }
 
     init(_ error: any Error) {
         switch error {
@@ -63,7 +68,9 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case .refused(let refusal) as SessionError:
             self.init(Self.kind(.refused(refusal)), Self.text(refusal), refusal: refusal.code)
             retryAfter = refusal.retryAfter.map { max(1, min($0, SessionLimits.retryAfterMax)) }
-        case let error as SessionError: self.init(Self.kind(error), error.description)
+        case let error as SessionError:
+            self.init(Self.kind(error), error.description)
+            isRenewal = error == .renewal
         case let error as TransportError: self.init(Self.kind(error), error.description)
         case let error as ReplicaError where error.isDiskFull:
             self.init(
@@ -85,6 +92,7 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
     private static func kind(_ error: SessionError) -> Kind {
         switch error {
         case .unexpected, .limit, .version, .gap: .protocolBroken
+        case .renewal: .busy
         case .timeout: .timeout
         case .disconnected: .unreachable
         case .workspace: .configuration

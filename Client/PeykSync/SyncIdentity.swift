@@ -1,3 +1,4 @@
+import Foundation
 import PeykFailpoint
 import PeykModel
 import PeykReplica
@@ -20,8 +21,8 @@ final class SyncIdentity: Sendable {
     let port: Int
     let workspace: String
     let fingerprint: Fingerprint?
-    let key: DeviceKey
     let enrolment: Enrolment?
+    private let key: Mutex<DeviceKey>
     private let store: Mutex<Replica?>
 
     init(_ invite: InviteURL, key: DeviceKey, enrolment: Enrolment) {
@@ -29,7 +30,7 @@ final class SyncIdentity: Sendable {
         port = invite.port
         workspace = invite.workspace
         fingerprint = invite.fingerprint
-        self.key = key
+        self.key = Mutex(key)
         self.enrolment = enrolment
         store = Mutex(nil)
     }
@@ -43,7 +44,7 @@ final class SyncIdentity: Sendable {
         port = address.port
         workspace = facts.workspace
         fingerprint = Fingerprint(bytes: facts.fingerprint)
-        self.key = key
+        self.key = Mutex(key)
         enrolment = nil
         store = Mutex(replica)
     }
@@ -69,6 +70,7 @@ final class SyncIdentity: Sendable {
 
     func enrol(_ challenge: Challenge) throws -> Enrol {
         guard let enrolment else { throw SyncFailure(.protocolBroken, "No invite is being redeemed.") }
+        let key = key.withLock { $0 }
         let bytes = Enrol.signedBytes(challenge: challenge.nonce, fingerprint: signed, code: enrolment.code)
         return Enrol(
             code: enrolment.code, deviceKey: key.publicKey, deviceName: enrolment.deviceName,
@@ -91,8 +93,47 @@ final class SyncIdentity: Sendable {
     func hello(_ challenge: Challenge, program: String) throws -> Hello {
         let replica = try replica
         var hello = try replica.hello(program: program, wallTime: replica.environment.now())
+        let key = key.withLock { $0 }
         hello.signature = try key.sign(hello.signedBytes(challenge: challenge.nonce, fingerprint: signed))
         return hello
+    }
+
+    // MARK: A key of its own (rule I3)
+
+    /// The device's key that this replica's certificate is for.
+    static func key(of replica: Replica) throws -> DeviceKey {
+        let first = Replica.deviceKeyPath(replica.home)
+        guard let wanted = try replica.certifiedKey() else { return try DeviceKey(contentsOf: first) }
+        let own = try replica.facts().map { Replica.newDeviceKeyPath(replica.home, site: $0.site) }
+        for path in [own, first].compactMap({ $0 }) {
+            if let key = try? DeviceKey(contentsOf: path), key.publicKey == wanted { return key }
+        }
+        // Made under a former site, before a restore of the server gave this one.
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: replica.home)) ?? []
+        where name.hasPrefix("device.key.") {
+            if let key = try? DeviceKey(contentsOf: replica.home + "/" + name), key.publicKey == wanted { return key }
+        }
+        throw SyncFailure(
+            .configuration,
+            "The key of this replica is missing in \(replica.home). Your data is safe; ask IT for a new invite.")
+    }
+
+    func rekey(_ challenge: Challenge, _ site: SiteID) throws -> Rekey {
+        let path = Replica.newDeviceKeyPath(try replica.home, site: site)
+        let own: DeviceKey
+        do { own = try DeviceKey.create(at: path) } catch DeviceKey.Failure.file(let failure) where failure.exists {
+            own = try DeviceKey(contentsOf: path)
+        }
+        let bytes = Rekey.signedBytes(
+            challenge: challenge.nonce, fingerprint: signed, site: site, deviceKey: own.publicKey)
+        return Rekey(deviceKey: own.publicKey, signature: try own.sign(bytes))
+    }
+
+    func store(_ rekeyed: Rekeyed) throws {
+        let replica = try replica
+        try replica.store(rekeyed)
+        let own = try Self.key(of: replica)
+        key.withLock { $0 = own }
     }
 
     private var signed: [UInt8] { (fingerprint ?? .plaintext).bytes }

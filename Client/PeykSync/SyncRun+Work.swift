@@ -27,7 +27,8 @@ extension SyncRun {
             if case .watch = purpose { beginWatching(replica) }
             let keys = if case .fetch(let wanted) = purpose { wanted } else { [RecordKey]() }
             return session.adopted(
-                cursor: adoption.cursor, isBackfilling: adoption.isBackfilling, fetch: keys)
+                cursor: adoption.cursor, isBackfilling: adoption.isBackfilling, fetch: keys,
+                rekeySite: adoption.rekeySite, mustRenew: adoption.mustRenew)
         case .loadNames(let skipping, let limit):
             let names = try replica.names(skipping: skipping, limit: limit)
             return session.loaded(names: names, isLast: names.count < limit)

@@ -211,6 +211,10 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         case .store(let enrolled):
             try identity.store(enrolled)
             return session.enrolmentStored()
+        case .prepareRekey(let challenge, let site): return session.prepared(try identity.rekey(challenge, site))
+        case .storeRekeyed(let rekeyed):
+            try identity.store(rekeyed)
+            return []
         case .send(let message):
             send(message)
             return []
@@ -328,12 +332,19 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
         scheduleLook()
     }
 
+    /// Another process wants the session (rule K5).
+    private var isWanted: Bool {
+        guard let home = try? identity.replica.home else { return false }
+        return SessionRequest.isMade(path: Replica.sessionRequestPath(home))
+    }
+
     private func scheduleLook() {
         guard !isEnded else { return }
         _ = connection?.schedule(seconds: 0.3) {
             self.queue.async {
                 guard !self.isEnded else { return }
                 if self.watch?.hasChanged() == true { self.work(self.session.localChange()) }
+                if self.isWanted { return self.leave(CancellationError()) }
                 self.scheduleLook()
             }
         }

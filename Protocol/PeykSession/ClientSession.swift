@@ -26,6 +26,10 @@ public struct ClientSession: Equatable, Sendable {
         case store(Enrolled)
         /// One replica transaction, then call ``adopted(cursor:isBackfilling:)``.
         case adopt(Welcome)
+        /// Make a device key of the site's own, or take the one made before; then call ``prepared(_:)-rekey`` (I3).
+        case prepareRekey(Challenge, SiteID)
+        /// Keep the new certificate, and from now on use its key.
+        case storeRekeyed(Rekeyed)
         /// Read names in a stable order, without the first `skipping` of them and at most `limit`, then call
         /// ``loaded(names:isLast:)`` (rule I7.2).
         case loadNames(skipping: Int, limit: Int)
@@ -93,6 +97,8 @@ public struct ClientSession: Equatable, Sendable {
         /// Names have to go out before any push (rule I7.2); how many went.
         var owesNames = false
         var named = 0
+        /// A new device key was asked for, and its certificate has not come yet.
+        var isRekeying = false
     }
 
     let purpose: Purpose
@@ -101,6 +107,8 @@ public struct ClientSession: Equatable, Sendable {
     var state = State.connecting
     var isPinging = false
     var reported: Position = 0
+    /// What this connection's signatures are over.
+    var challenge: Challenge?
 
     /// - Parameters:
     ///   - workspace: the name in the invite or of the joined replica.
@@ -156,6 +164,7 @@ public struct ClientSession: Equatable, Sendable {
         guard challenge.workspace == workspace else {
             return fail(.workspace(expected: workspace, found: challenge.workspace))
         }
+        self.challenge = challenge
         if mustEnrol {
             state = .enrolling(challenge)
             return [.prepareEnrol(challenge)]
@@ -185,6 +194,10 @@ public struct ClientSession: Equatable, Sendable {
             open.applying += 1
             state = .open(open)
             return [.storeRecords(records)]
+        case .rekeyed(let rekeyed):
+            guard open.isRekeying else { return unexpected(message) }
+            open.isRekeying = false
+            return [.storeRekeyed(rekeyed)] + settle(&open)
         case .digest, .history:
             guard open.isAsking else { return unexpected(message) }
             return [.deliver(message)] + settle(&open)
@@ -226,31 +239,21 @@ public struct ClientSession: Equatable, Sendable {
 
     // MARK: Events from the replica
 
-    public mutating func prepared(_ enrol: Enrol) -> [Directive] {
-        guard case .enrolling = state else { return [] }
-        return [.send(.enrol(enrol))]
-    }
-
-    /// The same challenge serves the hello that follows.
-    public mutating func enrolmentStored() -> [Directive] {
-        guard case .enrolling(let challenge) = state else { return [] }
-        state = .greeting
-        return [.prepareHello(challenge)]
-    }
-
-    public mutating func prepared(_ hello: Hello) -> [Directive] {
-        guard state == .greeting else { return [] }
-        reported = hello.applied
-        return [.send(.hello(hello))]
-    }
-
     /// The replica stands at `cursor`; `isBackfilling` where pages will follow.
     ///
-    /// - Parameter fetch: records to read whole in any case (rule K7, `verify --repair`).
+    /// - Parameters:
+    ///   - fetch: records to read whole in any case (rule K7, `verify --repair`).
+    ///   - rekeySite: the site for which a device key is to be made (rule I3).
+    ///   - mustRenew: the replica took nothing up, since it is a restored image; the session ends.
     public mutating func adopted(
-        cursor: Position, isBackfilling: Bool, fetch: [RecordKey] = []
+        cursor: Position, isBackfilling: Bool, fetch: [RecordKey] = [], rekeySite: SiteID? = nil,
+        mustRenew: Bool = false
     ) -> [Directive] {
         guard case .adopting(let welcome) = state else { return [] }
+        if mustRenew {
+            state = .closed
+            return [.send(.bye(nonceStored: false)), .fail(.renewal)]
+        }
         var isAsking = false
         var directives: [Directive] = []
         if case .ask(let request) = purpose {
@@ -264,6 +267,10 @@ public struct ClientSession: Equatable, Sendable {
         if case .ask = purpose { open.hasMore = false }
         open.owesNames = welcome.wantsNames
         Self.want(fetch, &open)
+        if let rekeySite, let challenge {
+            open.isRekeying = true
+            directives.append(.prepareRekey(challenge, rekeySite))
+        }
         return directives + settle(&open)
     }
 
@@ -357,7 +364,8 @@ public struct ClientSession: Equatable, Sendable {
     }
 
     private func isDone(_ open: Open) -> Bool {
-        guard open.applying == 0, open.fetching.isEmpty, !open.isLoading, !open.owesNames else { return false }
+        guard open.applying == 0, open.fetching.isEmpty, !open.isLoading, !open.owesNames, !open.isRekeying
+        else { return false }
         switch purpose {
         case .watch: return false
         case .ask: return !open.isAsking

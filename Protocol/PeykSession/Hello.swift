@@ -91,6 +91,8 @@ public struct Hello: Hashable, Sendable {
     public var formerTokens: [[UInt8]]
     /// The client's program version, for IT.
     public var program: String
+    /// The replica has found out that it is a restored image, and asks for a new site (rule I3).
+    public var renew: Bool
 
     public init(
         version: Int = SessionLimits.version, number: Int64, site: SiteID, certificate: [UInt8],
@@ -98,7 +100,7 @@ public struct Hello: Hashable, Sendable {
         nonce: [UInt8], lineage: Lineage, cursor: Position, anchorToken: [UInt8], lastSealed: Sequence64,
         lastAcknowledged: Sequence64, lastKept: KeptCommit?, applied: Position, scope: HeldScope, schemaVersion: Int64,
         pending: Int64, backfill: BackfillMark?, wallTime: Int64, credit: Int64 = SessionLimits.creditBytes,
-        formerTokens: [[UInt8]] = [], program: String
+        formerTokens: [[UInt8]] = [], program: String, renew: Bool = false
     ) {
         self.version = version
         self.number = number
@@ -121,6 +123,7 @@ public struct Hello: Hashable, Sendable {
         self.credit = credit
         self.formerTokens = formerTokens
         self.program = program
+        self.renew = renew
     }
 
     /// What the device signs: a fixed label, the server's nonce, the fingerprint that the client saw, the

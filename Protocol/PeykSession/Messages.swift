@@ -4,6 +4,8 @@ public import PeykModel
 public enum ClientMessage: Hashable, Sendable {
     case enrol(Enrol)
     case hello(Hello)
+    /// A key of its own, for a replica that shares one with another (rule I3).
+    case rekey(Rekey)
     /// What was seen of a history that the server does not have (rule I7.2).
     case names(Names)
     case push(Push)
@@ -27,6 +29,7 @@ public enum ServerMessage: Hashable, Sendable {
     case challenge(Challenge)
     case enrolled(Enrolled)
     case welcome(Welcome)
+    case rekeyed(Rekeyed)
     case refuse(Refusal)
     case acknowledge(Acknowledge)
     case batch(Batch)

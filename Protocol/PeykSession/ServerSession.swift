@@ -18,6 +18,8 @@ public struct ServerSession: Equatable, Sendable {
         case enrol(Enrol)
         /// Authenticate and decide, then call ``admitted(_:cursor:backfill:credit:)`` or ``refused(_:)``.
         case admit(Hello)
+        /// Certify another device key of this site, then call ``rekeyed(_:)`` or ``refused(_:)`` (rule I3).
+        case rekey(Rekey)
         /// Store by commit, before any push of this session (rule I7.2), then call ``committed(_:)``. With `isLast` the
         /// site has said all.
         case recordNames([Witness], isLast: Bool, bytes: Int64)
@@ -84,6 +86,8 @@ public struct ServerSession: Equatable, Sendable {
         /// No push is taken before the last of the names (rule I7.2).
         var owesNames = false
         var named = 0
+        /// A device key is being certified; one at a time.
+        var isRekeying = false
     }
 
     var state = State.challenged
@@ -155,6 +159,11 @@ public struct ServerSession: Equatable, Sendable {
             first.append(.confirmNonce)
         }
         switch message {
+        case .rekey(let rekey):
+            guard !open.isRekeying else { return unexpected(message) }
+            open.isRekeying = true
+            state = .open(open)
+            return first + [.rekey(rekey)]
         case .names(let names): return first + received(names, bytes: bytes, &open)
         case .push(let push):
             guard !open.owesNames else { return unexpected(message) }
@@ -247,6 +256,8 @@ public struct ServerSession: Equatable, Sendable {
         let phase: Phase
         switch (welcome.entrance, backfill) {
         case (.resume, _), (_, nil): phase = .streaming
+        // Pages that go on are worth nothing once the log of the kept part has passed the first of them.
+        case (.widen, let mark?) where mark.lastPosition > 0: phase = .paging(mark)
         case (.widen, let mark?): phase = .catchingUp(upTo: welcome.head, then: mark)
         case (.snapshot, let mark?): phase = .paging(mark)
         }
@@ -256,6 +267,13 @@ public struct ServerSession: Equatable, Sendable {
         if case .widen = welcome.entrance { open.isWidening = true }
         open.owesNames = welcome.wantsNames
         return [.send(.welcome(welcome))] + pump(&open)
+    }
+
+    public mutating func rekeyed(_ rekeyed: Rekeyed) -> [Directive] {
+        guard case .open(var open) = state, open.isRekeying else { return [] }
+        open.isRekeying = false
+        state = .open(open)
+        return [.send(.rekeyed(rekeyed))]
     }
 
     /// A group with this session's commits is durable.

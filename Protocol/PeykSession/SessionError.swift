@@ -16,6 +16,8 @@ public enum SessionError: Error, Hashable, Sendable {
     case refused(Refusal)
     /// The server asks again and again for a commit that the replica does not have.
     case gap(expected: Int64)
+    /// The server has another commit under a seq of this replica's: it is an image that was restored (rule I3).
+    case renewal
 }
 
 extension SessionError: CustomStringConvertible {
@@ -40,6 +42,8 @@ extension SessionError: CustomStringConvertible {
         case .gap(let expected):
             "The server asks for commit \(expected), which this replica no longer has. Nothing is lost here; "
                 + "ask IT to look at this device."
+        case .renewal:
+            "This replica was restored from an older image. Nothing is lost; the next sync gives it a new identity."
         }
     }
 
@@ -54,6 +58,7 @@ extension SessionError: CustomStringConvertible {
         case .workspace: "session.workspace"
         case .refused(let refusal): "session.refused.\(refusal.code.rawValue)"
         case .gap: "session.gap"
+        case .renewal: "session.renewal"
         }
     }
 }
@@ -64,6 +69,7 @@ extension ClientMessage {
         switch self {
         case .enrol: "enrol"
         case .hello: "hello"
+        case .rekey: "rekey"
         case .names: "names"
         case .push: "push"
         case .credit: "credit"
@@ -85,6 +91,7 @@ extension ServerMessage {
         case .challenge: "challenge"
         case .enrolled: "enrolled"
         case .welcome: "welcome"
+        case .rekeyed: "rekeyed"
         case .refuse: "refuse"
         case .acknowledge: "acknowledge"
         case .batch: "batch"

@@ -56,13 +56,17 @@ public struct Welcome: Hashable, Sendable {
     public var wantsNames: Bool
     /// When the last backup was taken, in Unix milliseconds; 0 = never (rule I10).
     public var lastBackup: Int64
+    /// Another replica of the family has the same device key, so this one has to make its own (rule I3).
+    public var wantsRekey: Bool
+    /// The pages go on after the mark of the hello; else they begin anew (rule B1).
+    public var continuesBackfill: Bool
 
     public init(
         site: SiteID, newSiteReason: NewSiteReason?, entrance: Entrance, lineage: Lineage, grant: Grant,
         user: RecordID, userName: String, role: Role, head: Position, stamp: HLC, serverTime: Int64,
         lastMerged: Sequence64, lastMergedID: CommitID? = nil, openAnswers: [OpenAnswer], schema: String?,
         schemaVersion: Int64, nonce: [UInt8], backupHorizon: Position, credit: Int64, facts: [DeviceFact],
-        wantsNames: Bool = false, lastBackup: Int64 = 0
+        wantsNames: Bool = false, lastBackup: Int64 = 0, wantsRekey: Bool = false, continuesBackfill: Bool = false
     ) {
         self.site = site
         self.newSiteReason = newSiteReason
@@ -86,6 +90,8 @@ public struct Welcome: Hashable, Sendable {
         self.facts = facts
         self.wantsNames = wantsNames
         self.lastBackup = lastBackup
+        self.wantsRekey = wantsRekey
+        self.continuesBackfill = continuesBackfill
     }
 }
 

@@ -31,6 +31,7 @@ enum FrameShape {
         case (.clientFrame, 3): .push
         case (.clientFrame, 6): .fetch
         case (.clientFrame, 12): .names
+        case (.clientFrame, 20), (.serverFrame, 20): .leaf
         case (.clientFrame, 8): .historyRequest
         case (.clientFrame, 7): .digestRequest
         case (.clientFrame, 1), (.clientFrame, 11): .leaf

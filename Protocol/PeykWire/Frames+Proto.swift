@@ -9,6 +9,7 @@ extension ProtoClientFrame {
         switch message {
         case .enrol(let enrol): self.message = .enrol(ProtoEnrol(enrol))
         case .hello(let hello): self.message = .hello(ProtoHello(hello))
+        case .rekey(let rekey): self.message = .rekey(ProtoRekey(rekey))
         case .names(let names): self.message = .names(ProtoNames(names))
         case .push(let push): self.message = .push(ProtoPush(push))
         case .credit(let bytes): self.message = .credit(bytes)
@@ -31,6 +32,7 @@ extension ClientMessage {
         switch proto {
         case .enrol(let enrol): self = .enrol(try enrol.model())
         case .hello(let hello): self = .hello(try hello.model())
+        case .rekey(let rekey): self = .rekey(try rekey.model())
         case .names(let names): self = .names(try names.model())
         case .push(let push): self = .push(try push.model())
         case .credit(let bytes): self = .credit(bytes: try bytes.natural("a credit"))
@@ -52,6 +54,7 @@ extension ProtoServerFrame {
         case .challenge(let challenge): self.message = .challenge(ProtoChallenge(challenge))
         case .enrolled(let enrolled): self.message = .enrolled(ProtoEnrolled(enrolled))
         case .welcome(let welcome): self.message = .welcome(ProtoWelcome(welcome))
+        case .rekeyed(let rekeyed): self.message = .rekeyed(ProtoRekeyed(rekeyed))
         case .refuse(let refusal): self.message = .refuse(ProtoRefusal(refusal))
         case .acknowledge(let acknowledge): self.message = .acknowledge(ProtoAcknowledge(acknowledge))
         case .batch(let batch): self.message = .batch(ProtoBatch(batch))
@@ -72,6 +75,7 @@ extension ServerMessage {
         case .challenge(let challenge): self = .challenge(try challenge.model())
         case .enrolled(let enrolled): self = .enrolled(try enrolled.model())
         case .welcome(let welcome): self = .welcome(try welcome.model())
+        case .rekeyed(let rekeyed): self = .rekeyed(try rekeyed.model())
         case .refuse(let refusal): self = .refuse(try refusal.model())
         case .acknowledge(let acknowledge): self = .acknowledge(try acknowledge.model())
         case .batch(let batch): self = .batch(try batch.model())

@@ -62,6 +62,34 @@ extension ProtoEnrolled {
     }
 }
 
+extension ProtoRekey {
+    init(_ rekey: Rekey) {
+        self.init()
+        deviceKey = rekey.deviceKey.data
+        signature = rekey.signature.data
+    }
+
+    func model() throws(DecodeError) -> Rekey {
+        Rekey(
+            deviceKey: try deviceKey.bytes(exactly: FieldLimits.key, "a device's key"),
+            signature: try signature.bytes(atMost: FieldLimits.signature, "a signature"))
+    }
+}
+
+extension ProtoRekeyed {
+    init(_ rekeyed: Rekeyed) {
+        self.init()
+        deviceKey = rekeyed.deviceKey.data
+        certificate = rekeyed.certificate.data
+    }
+
+    func model() throws(DecodeError) -> Rekeyed {
+        Rekeyed(
+            deviceKey: try deviceKey.bytes(exactly: FieldLimits.key, "a device's key"),
+            certificate: try certificate.bytes(atMost: FieldLimits.certificate, "a certificate"))
+    }
+}
+
 extension ProtoKeptCommit {
     init(_ kept: KeptCommit) {
         self.init()

@@ -27,6 +27,7 @@ extension ProtoHello {
         credit = hello.credit
         formerTokens = hello.formerTokens.map(\.data)
         program = hello.program
+        renew = hello.renew
     }
 
     func model() throws(DecodeError) -> Hello {
@@ -48,7 +49,7 @@ extension ProtoHello {
             scope: try scope.model(), schemaVersion: try schemaVersion.natural("a schema's version"),
             pending: try pending.natural("a count"), backfill: hasBackfill ? try backfill.model() : nil,
             wallTime: wallTime, credit: try credit.natural("a credit"), formerTokens: tokens,
-            program: try program.atMost(FieldLimits.name, "a program's version"))
+            program: try program.atMost(FieldLimits.name, "a program's version"), renew: renew)
     }
 }
 
@@ -77,6 +78,8 @@ extension ProtoWelcome {
         if let id = welcome.lastMergedID { lastMergedID = id.data }
         wantsNames = welcome.wantsNames
         lastBackup = welcome.lastBackup
+        wantsRekey = welcome.wantsRekey
+        continuesBackfill = welcome.continuesBackfill
     }
 
     func model() throws(DecodeError) -> Welcome {
@@ -95,6 +98,7 @@ extension ProtoWelcome {
             schemaVersion: try schemaVersion.natural("a schema's version"),
             nonce: try nonce.bytes(atMost: FieldLimits.nonce, "a nonce"),
             backupHorizon: try backupHorizon.natural("a position"), credit: try credit.natural("a credit"),
-            facts: facts, wantsNames: wantsNames, lastBackup: try lastBackup.natural("a time"))
+            facts: facts, wantsNames: wantsNames, lastBackup: try lastBackup.natural("a time"),
+            wantsRekey: wantsRekey, continuesBackfill: continuesBackfill)
     }
 }

@@ -179,6 +179,7 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
             case .send(let message): send(message)
             case .enrol(let enrol): self.enrol(enrol)
             case .admit(let hello): admit(hello)
+            case .rekey(let rekey): self.rekey(rekey)
             case .recordNames(let names, let isLast, let bytes):
                 submit(bytes: bytes) { PushRequest(context: $0, commits: [], names: names, endsNames: isLast) }
             case .commit(let commits, let bytes):
@@ -217,6 +218,16 @@ final class ServerConnection: FrameReceiver, @unchecked Sendable {
     }
 
     // MARK: Open
+
+    private func rekey(_ rekey: Rekey) {
+        guard let challenge, let context else { return }
+        let fingerprint = server.fingerprint.bytes
+        greet {
+            try $0.rekey(rekey, challenge: challenge, fingerprint: fingerprint, for: context)
+        } then: { connection, rekeyed in
+            connection.session.rekeyed(rekeyed)
+        }
+    }
 
     private func submit(bytes: Int64, _ request: (SessionContext) -> PushRequest) {
         guard let context else { return }

@@ -46,6 +46,12 @@ struct Greeting {
         if let known, reason == nil {
             site = known
             if hello.nonce == site.offered { site.nonce = site.offered }
+            if certificate.deviceKey == site.offeredKey {
+                site.deviceKey = certificate.deviceKey
+                site.offeredKey = nil
+            }
+            // It goes on by itself: what was taken for its successor was a copy.
+            site.replacedBy = nil
             site.offered = workspace.environment.random(16)
         } else {
             site = try newSite(of: known)
@@ -135,11 +141,14 @@ struct Greeting {
         guard let site else { return .newEpoch }
         // One that has its site of this epoch and is not yet through with its new pages keeps it.
         if common != .max, site.epoch != identity.lineage.epoch { return .newEpoch }
+        // A key that the site has left behind: this is an image from before, or a copy of one.
+        if certificate.deviceKey != site.deviceKey, certificate.deviceKey != site.offeredKey { return .copied }
+        if hello.renew { return .restored }
         if hello.nonce != site.nonce, hello.nonce != site.offered { return .copied }
         if hello.number <= site.helloNumber { return .copied }
         if hello.lastSealed < site.lastSeq || site.mustRenew { return .restored }
         // A replica that asks for everything anew says 0.
-        if hello.cursor < site.reached, !isFresh { return .restored }
+        if hello.cursor < max(site.reached, site.applied), !isFresh { return .restored }
         if let kept = hello.lastKept, kept.seq == site.lastSeq, kept.id != site.lastID { return .restored }
         return nil
     }
@@ -184,7 +193,8 @@ struct Greeting {
             schema: schema.version > hello.schemaVersion ? schema.json.text : nil, schemaVersion: schema.version,
             nonce: site.offered, backupHorizon: clock.backupHorizon, credit: SessionLimits.creditBytes,
             facts: try facts(), wantsNames: site.owesNames,
-            lastBackup: try transaction.backups().items.last?.time ?? 0)
+            lastBackup: try transaction.backups().items.last?.time ?? 0, wantsRekey: try sharesKey(site),
+            continuesBackfill: (backfill?.lastPosition ?? 0) > 0)
         let context = SessionContext(
             site: site.site, user: user.id, grant: grant, kept: kept, head: head, schemaVersion: schema.version,
             number: workspace.beginSession(of: site.site), nonce: site.offered, epoch: epoch,
@@ -235,6 +245,15 @@ struct Greeting {
     /// Pages of another history are of no use.
     private func isOurs(_ mark: BackfillMark, _ common: Position) -> Bool {
         mark.epoch.map { $0 == identity.lineage.epoch } ?? (common == .max)
+    }
+
+    /// Whether an older replica that is still in use has the same device key (rule I3).
+    private func sharesKey(_ site: SiteDocument) throws -> Bool {
+        try transaction.documents(SiteDocument.self).contains { other in
+            other.site != site.site && other.deviceKey == site.deviceKey && other.family == site.family
+                && other.replacedBy == nil && !other.isRevoked
+                && (other.createdAt, other.site) < (site.createdAt, site.site)
+        }
     }
 
     private func openAnswers(_ site: SiteID) throws -> [OpenAnswer] {

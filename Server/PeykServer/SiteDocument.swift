@@ -19,6 +19,8 @@ public struct SiteDocument: Document {
     public var user: RecordID
     /// Ed25519, 32 bytes.
     public var deviceKey: [UInt8]
+    /// A key of its own that a copy has asked for; it comes into use with the first hello that it signs (rule I3).
+    public var offeredKey: [UInt8]?
     public var deviceName: String
     /// The site that the device enrolled with; `device revoke` takes the whole family (rule I3).
     public var family: SiteID
@@ -124,6 +126,7 @@ public struct SiteDocument: Document {
         members["epoch"] = epoch.map { .string($0.description) }
         if hasReturned { members["has_returned"] = true }
         if owesNames { members["owes_names"] = true }
+        members["offered_key"] = offeredKey.map { .string($0.hex) }
         if mustRenew { members["must_renew"] = true }
         if servedAt > 0 { members["served_at"] = .integer(servedAt) }
         if isExpired { members["expired"] = true }
@@ -146,6 +149,7 @@ public struct SiteDocument: Document {
             createdAt: number("created_at"), nonce: nonce)
         self.offered = offered
         isRevoked = json["revoked"]?.boolValue ?? false
+        offeredKey = bytes("offered_key")
         helloNumber = number("hello_number")
         helloAt = number("hello_at")
         lastSeq = number("last_seq")

@@ -70,6 +70,55 @@ struct SyncTests {
         await office.close()
     }
 
+    @Test("a sync beside a watching client is let in, and the watch connects again (K5)")
+    func besideWatch() async throws {
+        let office = try await Office()
+        let sara = try await office.join("sara")
+        let connected = Counter()
+        let watching = Task { try await sara.watch { if case .connected = $0 { connected.add() } } }
+        #expect(try await eventually { connected.value == 1 })
+        let other = try SyncClient(
+            replica: try Replica.open(sara.replica.home), options: SyncOptions(lockSeconds: 8))
+        let start = ContinuousClock.now
+        _ = try await other.sync()
+        #expect(ContinuousClock.now - start < .seconds(7))
+        #expect(try await eventually { connected.value == 2 })
+        watching.cancel()
+        _ = await watching.result
+        await office.close()
+    }
+
+    @Test("a copy of a replica's folder gets a site and a key of its own, and both go on (I3)")
+    func copied() async throws {
+        let office = try await Office()
+        let sara = try await office.join("sara")
+        try sara.add("before")
+        let twinHome = office.home("twin")
+        try FileManager.default.createDirectory(atPath: twinHome, withIntermediateDirectories: true)
+        for name in try FileManager.default.contentsOfDirectory(atPath: sara.replica.home)
+        where !name.hasSuffix("-shm") && !name.hasSuffix(".lock") {
+            try FileManager.default.copyItem(atPath: sara.replica.home + "/" + name, toPath: twinHome + "/" + name)
+        }
+        let twin = try SyncClient(replica: try Replica.open(twinHome))
+        try sara.add("first")
+        try twin.add("second")
+        #expect(try await sara.sync().newSite == nil)
+        let summary = try await twin.sync()
+        #expect(summary.newSite == .copied)
+        _ = try await sara.sync()
+        #expect(try sara.names() == ["before", "first", "second"])
+        #expect(try twin.names() == ["before", "first", "second"])
+        #expect(try sara.replica.certifiedKey() == nil)
+        let own = try #require(try twin.replica.certifiedKey())
+        // The new key is found again by a new process, and the server has left the old one behind.
+        let again = try SyncClient(replica: try Replica.open(twinHome))
+        #expect(try await again.sync().newSite == nil)
+        let key = try DeviceKey(
+            contentsOf: Replica.newDeviceKeyPath(twinHome, site: try twin.replica.status().site))
+        #expect(key.publicKey == own)
+        await office.close()
+    }
+
     @Test("watching devices see each other's edits as they are made")
     func watch() async throws {
         let office = try await Office()

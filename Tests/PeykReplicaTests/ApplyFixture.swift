@@ -125,10 +125,10 @@ enum ApplyFixture {
 
     static func page(
         _ table: Int, _ rows: [(UInt64, Row)], at position: Position, endsTable: Bool = true,
-        endsBackfill: Bool = false
+        endsBackfill: Bool = false, writers: [UInt64: [CommitID]] = [:]
     ) -> Page {
         var builder = RowPageBuilder(columnCount: schema.tables[table].fields.count)
-        for (number, row) in rows { builder.append(id(number), row) }
+        for (number, row) in rows { builder.append(id(number), row, writers: writers[number] ?? []) }
         return Page(
             table: table, rowCount: rows.count, payload: builder.finish(), position: position,
             last: endsTable ? nil : rows.last.map { id($0.0) }, endsTable: endsTable, endsBackfill: endsBackfill,

@@ -9,7 +9,11 @@ import PeykWire
 final class Device {
     var office: Office
     let user: RecordID
-    private let key: Curve25519.Signing.PrivateKey
+    var key: Curve25519.Signing.PrivateKey
+    /// Of the last hello.
+    private(set) var challenge: Challenge?
+    /// It has found out that it is a restored image.
+    var renew = false
     var enrolled: Enrolled
     var site: SiteID
     var nonce: [UInt8]
@@ -154,13 +158,14 @@ final class Device {
 
     func hello() throws -> (Hello, Challenge) {
         let challenge = office.workspace.challenge()
+        self.challenge = challenge
         helloNumber += 1
         var hello = Hello(
             number: helloNumber, site: site, certificate: enrolled.certificate, nonce: nonce, lineage: lineage,
             cursor: cursor, anchorToken: token, lastSealed: seq, lastAcknowledged: acknowledged,
             lastKept: pending.last.map { KeptCommit(seq: $0.envelope.dot.seq, id: $0.id) }, applied: report,
             scope: held, schemaVersion: schemaVersion, pending: Int64(pending.count), backfill: backfill,
-            wallTime: office.time.now + skew, program: "test")
+            wallTime: office.time.now + skew, program: "test", renew: renew)
         hello.signature = Array(
             try key.signature(
                 for: hello.signedBytes(challenge: challenge.nonce, fingerprint: office.fingerprint)))

@@ -108,6 +108,7 @@ enum Samples {
                     signature: filled(64, 8)))
         ),
         ("hello", .hello(hello)),
+        ("rekey", .rekey(Rekey(deviceKey: filled(32, 14), signature: filled(64, 15)))),
         ("names", .names(names)),
         ("push", .push(push)),
         ("credit", .credit(bytes: 1 << 22)),
@@ -141,6 +142,7 @@ enum Samples {
                     certificate: filled(80, 11)))
         ),
         ("welcome", .welcome(welcome)),
+        ("rekeyed", .rekeyed(Rekeyed(deviceKey: filled(32, 14), certificate: filled(80, 16)))),
         ("refuse", .refuse(Refusal(.invite, "The invite has expired; ask for another."))),
         (
             "refuse-hand-in",

@@ -1,4 +1,5 @@
 import Crypto
+import Foundation
 import PeykModel
 public import PeykReplica
 public import PeykServer
@@ -23,7 +24,10 @@ public final class LocalLink {
     let home: String
     let environment: ReplicaEnvironment
     let workspace: Workspace
-    let key: Curve25519.Signing.PrivateKey
+    private let keySeed: [UInt8]
+    /// Of the certificate that the replica has.
+    private var key: Curve25519.Signing.PrivateKey
+    private var ownKey: Curve25519.Signing.PrivateKey?
     private let fingerprint: [UInt8] = Array(repeating: 7, count: 32)
     private var toServer: [ClientMessage] = []
     private var toClient: [ServerMessage] = []
@@ -43,7 +47,12 @@ public final class LocalLink {
         self.home = home
         self.environment = environment
         self.workspace = workspace
-        key = try Curve25519.Signing.PrivateKey(rawRepresentation: keySeed)
+        self.keySeed = keySeed
+        let first = try Curve25519.Signing.PrivateKey(rawRepresentation: keySeed)
+        key = first
+        if let replica, let wanted = try replica.certifiedKey(), wanted != Array(first.publicKey.rawRepresentation) {
+            key = try Self.ownKey(wanted, home)
+        }
         client = ClientSession(purpose: purpose, workspace: workspace.name, mustEnrol: replica == nil)
         challenge = workspace.challenge()
     }
@@ -131,7 +140,14 @@ public final class LocalLink {
             return client.prepared(hello)
         case .adopt(let welcome):
             let adoption = try replica.adopt(welcome)
-            return client.adopted(cursor: adoption.cursor, isBackfilling: adoption.isBackfilling)
+            return client.adopted(
+                cursor: adoption.cursor, isBackfilling: adoption.isBackfilling, rekeySite: adoption.rekeySite,
+                mustRenew: adoption.mustRenew)
+        case .prepareRekey(let challenge, let site): return client.prepared(try rekey(challenge, site))
+        case .storeRekeyed(let rekeyed):
+            try replica.store(rekeyed)
+            if let ownKey { key = ownKey }
+            return []
         case .loadNames(let skipping, let limit):
             let names = try replica.names(skipping: skipping, limit: limit)
             return client.loaded(names: names, isLast: names.count < limit)
@@ -156,6 +172,28 @@ public final class LocalLink {
         default: break
         }
         return []
+    }
+
+    /// The key in one of the folder's files that `wanted` is the public half of.
+    private static func ownKey(_ wanted: [UInt8], _ home: String) throws -> Curve25519.Signing.PrivateKey {
+        for name in try FileManager.default.contentsOfDirectory(atPath: home) where name.hasPrefix("device.key.") {
+            let seed = try Data(contentsOf: URL(filePath: home + "/" + name))
+            let key = try Curve25519.Signing.PrivateKey(rawRepresentation: seed)
+            if Array(key.publicKey.rawRepresentation) == wanted { return key }
+        }
+        throw SessionError.disconnected
+    }
+
+    /// A device draws its key; here it follows from the first one and the site, so that a run follows from its seed.
+    private func rekey(_ challenge: Challenge, _ site: SiteID) throws -> Rekey {
+        let seed = Data(SHA256.hash(data: keySeed + withUnsafeBytes(of: site.rawValue.bigEndian) { Array($0) }))
+        try seed.write(to: URL(filePath: Replica.newDeviceKeyPath(home, site: site)))
+        let own = try Curve25519.Signing.PrivateKey(rawRepresentation: seed)
+        ownKey = own
+        let publicKey = Array(own.publicKey.rawRepresentation)
+        let bytes = Rekey.signedBytes(
+            challenge: challenge.nonce, fingerprint: fingerprint, site: site, deviceKey: publicKey)
+        return Rekey(deviceKey: publicKey, signature: Array(try own.signature(for: bytes)))
     }
 
     // MARK: The server's shell
@@ -211,6 +249,9 @@ public final class LocalLink {
             let reply = try workspace.answer(question, for: context)
             return server.answered(reply, bytes: WireCodec.encode(reply).count)
         case .recordApplied(let position): try workspace.applied(position, by: context)
+        case .rekey(let rekey):
+            return server.rekeyed(
+                try workspace.rekey(rekey, challenge: challenge, fingerprint: fingerprint, for: context))
         case .confirmNonce: try workspace.confirmNonce(of: context)
         default: break
         }

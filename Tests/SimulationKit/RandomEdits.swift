@@ -28,6 +28,13 @@ public struct RandomEdits: Sendable {
         self.territories = territories
     }
 
+    /// Other draws over the same records.
+    init(seed: UInt64, site: Int, like other: RandomEdits) {
+        self.init(
+            seed: seed, site: site, customers: other.customers, opportunities: other.opportunities,
+            territories: other.territories)
+    }
+
     /// The statements of one transaction.
     public mutating func next() -> [Statement] {
         var statements = [edit()]

@@ -33,9 +33,13 @@ struct Leave: AsyncParsableCommand {
             throw Failure(.usage, "Nothing was deleted.")
         }
         try place.replica.close()
+        let keys = try FileManager.default.contentsOfDirectory(atPath: home.path).filter {
+            $0.hasPrefix("device.key.")
+        }
         for name in [
-            "replica.sqlite", "replica.sqlite-wal", "replica.sqlite-shm", "replica.lock", "session.lock", "device.key",
-        ] {
+            "replica.sqlite", "replica.sqlite-wal", "replica.sqlite-shm", "replica.lock", "session.lock",
+            "session.request", "device.key",
+        ] + keys {
             let path = home.path + "/" + name
             if FileManager.default.fileExists(atPath: path) { try FileManager.default.removeItem(atPath: path) }
         }

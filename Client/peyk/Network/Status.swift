@@ -17,6 +17,10 @@ struct Status: AsyncParsableCommand {
         let device = try place.replica.facts()?.deviceName ?? ""
         let show = place.show
         func number(_ value: Int64) -> String { show.number(value) }
+        let identity = identity(status, show)
+        let lacking = show.say(
+            "\(number(status.lacking)) that the restored server does not have yet  (peyk parked list --all)",
+            "\(number(status.lacking)) رکورد هنوز در سرور بازیابی‌شده نیست  (peyk parked list --all)")
         let role = status.role?.rawValue ?? ""
         place.console.print([
             ("workspace", show.say("Workspace", "فضای کار"), status.workspace, .string(status.workspace)),
@@ -24,7 +28,16 @@ struct Status: AsyncParsableCommand {
             ("role", show.say("Role", "نقش"), role, .string(role)),
             ("device", show.say("Device", "دستگاه"), device, .string(device)),
             ("site", show.say("Site", "نسخه"), status.site.short, .string(status.site.description)),
+            ("identity", show.say("Identity", "شناسه"), identity.text, identity.json),
             ("server", show.say("Server", "سرور"), status.server, .string(status.server)),
+            (
+                "last_backup", show.say("Server's backup", "پشتیبان سرور"), backup(status, place),
+                status.lastBackup > 0 ? .string(Instant.iso(status.lastBackup)) : .null
+            ),
+            (
+                "lacking", show.say("Missing records", "رکوردهای ناموجود"), status.lacking > 0 ? lacking : number(0),
+                .integer(status.lacking)
+            ),
             ("pending", show.say("Not sent", "ارسال‌نشده"), number(status.pending), .integer(status.pending)),
             (
                 "held", show.say("Held", "نگه‌داشته"),
@@ -63,5 +76,41 @@ struct Status: AsyncParsableCommand {
             ),
             ("version", show.say("Program", "برنامه"), PeykVersion.text, .string(PeykVersion.text)),
         ])
+    }
+
+    /// In plain words why this replica is not the one that joined (rule I3).
+    private func identity(_ status: ReplicaStatus, _ show: Presentation) -> (text: String, json: JSON) {
+        guard let new = status.newIdentity else { return (show.say("as joined", "همان نسخهٔ نخست"), .null) }
+        let why =
+            switch new.reason {
+            case .copied:
+                show.say(
+                    "this is a copy of another replica; it got an identity of its own",
+                    "این رونوشتی از نسخهٔ دیگری است و شناسهٔ خود را گرفت")
+            case .restored:
+                show.say(
+                    "this was restored from an older image; it got a new identity",
+                    "این از تصویری قدیمی بازیابی شده است و شناسهٔ تازه گرفت")
+            case .newEpoch:
+                show.say(
+                    "the server was restored from a backup; every replica got a new identity",
+                    "سرور از پشتیبان بازیابی شد و هر نسخه شناسهٔ تازه گرفت")
+            }
+        let json: JSON = [
+            "reason": .string("\(new.reason)"), "former_site": .string(new.former.description),
+            "at": .string(Instant.iso(new.at)),
+        ]
+        return (why + "  (" + show.instant(new.at) + ")", json)
+    }
+
+    private func backup(_ status: ReplicaStatus, _ place: Workplace) -> String {
+        let show = place.show
+        let last = status.lastBackup > 0 ? show.instant(status.lastBackup) : show.say("never", "هرگز")
+        guard status.lacksBackup(now: place.replica.environment.now()) else { return last }
+        return last
+            + place.console.warning(
+                show.say(
+                    "  The server has had no backup for 30 days; please tell your administrator.",
+                    "  سرور سی روز است پشتیبان ندارد؛ به مدیر سیستم بگویید."))
     }
 }

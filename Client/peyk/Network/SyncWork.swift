@@ -13,7 +13,7 @@ enum SyncWork {
         if let timeout {
             options.totalSeconds = timeout
             options.connectSeconds = min(options.connectSeconds, timeout)
-            options.lockSeconds = min(options.lockSeconds, timeout)
+            options.lockSeconds = timeout
         }
         return options
     }

@@ -127,6 +127,14 @@ nonisolated struct ProtoClientFrame: Sendable {
     set {message = .names(newValue)}
   }
 
+  var rekey: ProtoRekey {
+    get {
+      if case .rekey(let v)? = message {return v}
+      return ProtoRekey()
+    }
+    set {message = .rekey(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -144,6 +152,7 @@ nonisolated struct ProtoClientFrame: Sendable {
     case pong(Int64)
     case bye(ProtoClientFrame.Bye)
     case names(ProtoNames)
+    case rekey(ProtoRekey)
 
   }
 
@@ -273,6 +282,14 @@ nonisolated struct ProtoServerFrame: Sendable {
     set {message = .bye(newValue)}
   }
 
+  var rekeyed: ProtoRekeyed {
+    get {
+      if case .rekeyed(let v)? = message {return v}
+      return ProtoRekeyed()
+    }
+    set {message = .rekeyed(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -289,6 +306,7 @@ nonisolated struct ProtoServerFrame: Sendable {
     case ping(Int64)
     case pong(Int64)
     case bye(ProtoRefusal)
+    case rekeyed(ProtoRekeyed)
 
   }
 
@@ -301,7 +319,7 @@ fileprivate nonisolated let _protobuf_package = "peyk.v1"
 
 nonisolated extension ProtoClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrol\0\u{1}hello\0\u{1}push\0\u{1}credit\0\u{1}applied\0\u{1}fetch\0\u{1}digest\0\u{1}history\0\u{1}ping\0\u{1}pong\0\u{1}bye\0\u{1}names\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrol\0\u{1}hello\0\u{1}push\0\u{1}credit\0\u{1}applied\0\u{1}fetch\0\u{1}digest\0\u{1}history\0\u{1}ping\0\u{1}pong\0\u{1}bye\0\u{1}names\0\u{2}\u{8}rekey\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -445,6 +463,19 @@ nonisolated extension ProtoClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.message = .names(v)
         }
       }()
+      case 20: try {
+        var v: ProtoRekey?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .rekey(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .rekey(v)
+        }
+      }()
       default: break
       }
     }
@@ -504,6 +535,10 @@ nonisolated extension ProtoClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .names(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
     }()
+    case .rekey?: try {
+      guard case .rekey(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -548,7 +583,7 @@ nonisolated extension ProtoClientFrame.Bye: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension ProtoServerFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ServerFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}challenge\0\u{1}enrolled\0\u{1}welcome\0\u{1}refuse\0\u{1}acknowledge\0\u{1}batch\0\u{1}page\0\u{1}records\0\u{1}digest\0\u{1}history\0\u{1}ping\0\u{1}pong\0\u{1}bye\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}challenge\0\u{1}enrolled\0\u{1}welcome\0\u{1}refuse\0\u{1}acknowledge\0\u{1}batch\0\u{1}page\0\u{1}records\0\u{1}digest\0\u{1}history\0\u{1}ping\0\u{1}pong\0\u{1}bye\0\u{2}\u{7}rekeyed\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -715,6 +750,19 @@ nonisolated extension ProtoServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.message = .bye(v)
         }
       }()
+      case 20: try {
+        var v: ProtoRekeyed?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .rekeyed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .rekeyed(v)
+        }
+      }()
       default: break
       }
     }
@@ -777,6 +825,10 @@ nonisolated extension ProtoServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .bye?: try {
       guard case .bye(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .rekeyed?: try {
+      guard case .rekeyed(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }

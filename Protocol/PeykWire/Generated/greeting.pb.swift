@@ -363,6 +363,12 @@ nonisolated struct ProtoHello: @unchecked Sendable {
     set {_uniqueStorage()._program = newValue}
   }
 
+  /// The replica asks for a new site.
+  var renew: Bool {
+    get {_storage._renew}
+    set {_uniqueStorage()._renew = newValue}
+  }
+
   /// Only after a refusal `rolled-back`.
   var formerTokens: [Data] {
     get {_storage._formerTokens}
@@ -624,11 +630,51 @@ nonisolated struct ProtoWelcome: @unchecked Sendable {
     set {_uniqueStorage()._lastBackup = newValue}
   }
 
+  var wantsRekey: Bool {
+    get {_storage._wantsRekey}
+    set {_uniqueStorage()._wantsRekey = newValue}
+  }
+
+  var continuesBackfill: Bool {
+    get {_storage._continuesBackfill}
+    set {_uniqueStorage()._continuesBackfill = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A copy's own device key.
+nonisolated struct ProtoRekey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Ed25519, 32 bytes.
+  var deviceKey: Data = Data()
+
+  var signature: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoRekeyed: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var deviceKey: Data = Data()
+
+  var certificate: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -929,7 +975,7 @@ nonisolated extension ProtoBackfillMark: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Hello"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}number\0\u{1}site\0\u{1}certificate\0\u{1}signature\0\u{1}nonce\0\u{1}lineage\0\u{1}cursor\0\u{3}anchor_token\0\u{3}last_sealed\0\u{3}last_acknowledged\0\u{3}last_kept\0\u{1}applied\0\u{1}scope\0\u{3}schema_version\0\u{1}pending\0\u{1}backfill\0\u{3}wall_time\0\u{1}credit\0\u{2}\u{2}program\0\u{3}former_tokens\0\u{c}\u{14}\u{1}")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}number\0\u{1}site\0\u{1}certificate\0\u{1}signature\0\u{1}nonce\0\u{1}lineage\0\u{1}cursor\0\u{3}anchor_token\0\u{3}last_sealed\0\u{3}last_acknowledged\0\u{3}last_kept\0\u{1}applied\0\u{1}scope\0\u{3}schema_version\0\u{1}pending\0\u{1}backfill\0\u{3}wall_time\0\u{1}credit\0\u{2}\u{2}program\0\u{3}former_tokens\0\u{2}\u{12}renew\0\u{c}\u{14}\u{1}")
 
   fileprivate class _StorageClass {
     var _version: UInt32 = 0
@@ -952,6 +998,7 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     var _wallTime: Int64 = 0
     var _credit: Int64 = 0
     var _program: String = String()
+    var _renew: Bool = false
     var _formerTokens: [Data] = []
 
       // This property is used as the initial default value for new instances of the type.
@@ -983,6 +1030,7 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       _wallTime = source._wallTime
       _credit = source._credit
       _program = source._program
+      _renew = source._renew
       _formerTokens = source._formerTokens
     }
   }
@@ -1023,6 +1071,7 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         case 19: try { try decoder.decodeSingularInt64Field(value: &_storage._credit) }()
         case 21: try { try decoder.decodeSingularStringField(value: &_storage._program) }()
         case 22: try { try decoder.decodeRepeatedBytesField(value: &_storage._formerTokens) }()
+        case 40: try { try decoder.decodeSingularBoolField(value: &_storage._renew) }()
         default: break
         }
       }
@@ -1098,6 +1147,9 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       if !_storage._formerTokens.isEmpty {
         try visitor.visitRepeatedBytesField(value: _storage._formerTokens, fieldNumber: 22)
       }
+      if _storage._renew != false {
+        try visitor.visitSingularBoolField(value: _storage._renew, fieldNumber: 40)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1127,6 +1179,7 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         if _storage._wallTime != rhs_storage._wallTime {return false}
         if _storage._credit != rhs_storage._credit {return false}
         if _storage._program != rhs_storage._program {return false}
+        if _storage._renew != rhs_storage._renew {return false}
         if _storage._formerTokens != rhs_storage._formerTokens {return false}
         return true
       }
@@ -1371,7 +1424,7 @@ nonisolated extension ProtoDeviceFact: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Welcome"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}site\0\u{3}new_site_reason\0\u{1}entrance\0\u{1}lineage\0\u{1}grant\0\u{1}user\0\u{3}user_name\0\u{1}role\0\u{1}head\0\u{1}stamp\0\u{3}server_time\0\u{3}last_merged\0\u{3}open_answers\0\u{1}schema\0\u{3}schema_version\0\u{1}nonce\0\u{3}backup_horizon\0\u{1}credit\0\u{1}facts\0\u{3}last_merged_id\0\u{3}wants_names\0\u{3}last_backup\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}site\0\u{3}new_site_reason\0\u{1}entrance\0\u{1}lineage\0\u{1}grant\0\u{1}user\0\u{3}user_name\0\u{1}role\0\u{1}head\0\u{1}stamp\0\u{3}server_time\0\u{3}last_merged\0\u{3}open_answers\0\u{1}schema\0\u{3}schema_version\0\u{1}nonce\0\u{3}backup_horizon\0\u{1}credit\0\u{1}facts\0\u{3}last_merged_id\0\u{3}wants_names\0\u{3}last_backup\0\u{4}\u{12}wants_rekey\0\u{3}continues_backfill\0")
 
   fileprivate class _StorageClass {
     var _site: UInt64 = 0
@@ -1396,6 +1449,8 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _lastMergedID: Data = Data()
     var _wantsNames: Bool = false
     var _lastBackup: Int64 = 0
+    var _wantsRekey: Bool = false
+    var _continuesBackfill: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1428,6 +1483,8 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _lastMergedID = source._lastMergedID
       _wantsNames = source._wantsNames
       _lastBackup = source._lastBackup
+      _wantsRekey = source._wantsRekey
+      _continuesBackfill = source._continuesBackfill
     }
   }
 
@@ -1468,6 +1525,8 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 20: try { try decoder.decodeSingularBytesField(value: &_storage._lastMergedID) }()
         case 21: try { try decoder.decodeSingularBoolField(value: &_storage._wantsNames) }()
         case 22: try { try decoder.decodeSingularInt64Field(value: &_storage._lastBackup) }()
+        case 40: try { try decoder.decodeSingularBoolField(value: &_storage._wantsRekey) }()
+        case 41: try { try decoder.decodeSingularBoolField(value: &_storage._continuesBackfill) }()
         default: break
         }
       }
@@ -1546,6 +1605,12 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if _storage._lastBackup != 0 {
         try visitor.visitSingularInt64Field(value: _storage._lastBackup, fieldNumber: 22)
       }
+      if _storage._wantsRekey != false {
+        try visitor.visitSingularBoolField(value: _storage._wantsRekey, fieldNumber: 40)
+      }
+      if _storage._continuesBackfill != false {
+        try visitor.visitSingularBoolField(value: _storage._continuesBackfill, fieldNumber: 41)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1577,10 +1642,82 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._lastMergedID != rhs_storage._lastMergedID {return false}
         if _storage._wantsNames != rhs_storage._wantsNames {return false}
         if _storage._lastBackup != rhs_storage._lastBackup {return false}
+        if _storage._wantsRekey != rhs_storage._wantsRekey {return false}
+        if _storage._continuesBackfill != rhs_storage._continuesBackfill {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoRekey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Rekey"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}device_key\0\u{1}signature\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.deviceKey) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.deviceKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.deviceKey, fieldNumber: 1)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoRekey, rhs: ProtoRekey) -> Bool {
+    if lhs.deviceKey != rhs.deviceKey {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoRekeyed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Rekeyed"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}device_key\0\u{1}certificate\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.deviceKey) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.certificate) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.deviceKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.deviceKey, fieldNumber: 1)
+    }
+    if !self.certificate.isEmpty {
+      try visitor.visitSingularBytesField(value: self.certificate, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoRekeyed, rhs: ProtoRekeyed) -> Bool {
+    if lhs.deviceKey != rhs.deviceKey {return false}
+    if lhs.certificate != rhs.certificate {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
