@@ -118,7 +118,6 @@ private typealias F = ApplyFixture
         let replica = try F.replica()
         try replica.begin(
             [F.page(F.customer, (1...30).map { ($0, F.customerRow("c\($0)")) }, at: 3, endsBackfill: true)], head: 3)
-        let before = try replica.replica.applying { context, _ in try context.digest(ofTable: F.customer) }
         let shell = try Database(
             path: Replica.databasePath(replica.home), lockPath: Replica.lockPath(replica.home))
         try shell.write { connection in
@@ -129,7 +128,6 @@ private typealias F = ApplyFixture
         try shell.close()
         #expect(try replica.outbox().isEmpty)
         #expect(try replica.replica.status().pending == 0)
-        let after = try replica.replica.applying { context, _ in try context.digest(ofTable: F.customer) }
-        #expect(before.count == 30 && after.count == 0 && before != after)
+        #expect(try replica.all(confirmed: true).isEmpty, "what a digest is computed from (T5)")
     }
 }
