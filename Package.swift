@@ -115,7 +115,14 @@ let targets: [Target] = [
     tests("SimDiskTests", ["PeykModel", "PeykSQLite", "SimDisk"]),
     library(
         "SimulationKit", in: "Tests",
-        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica", "PeykServer", crypto]),
+        [
+            "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica", "PeykServer",
+            "PeykStoreSQLite", "SimDisk", crypto,
+        ]),
+    .executableTarget(name: "peyk-simulate", dependencies: ["PeykModel", "SimulationKit"], path: "Tests/Simulate"),
+    tests(
+        "SimulationTests",
+        ["PeykModel", "PeykSQLite", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimDisk", "SimulationKit"]),
     tests("PeykModelTests", ["PeykModel"]),
     tests("PeykMergeTests", ["PeykModel", "PeykMerge"]),
     tests("PeykSessionTests", ["PeykModel", "PeykSession"]),

@@ -120,7 +120,8 @@ extension Replica {
         }
     }
 
-    /// Rule S1: what the grant does not read goes, before anything else comes.
+    /// Rule S1: what no bucket that is kept reads goes, before anything else comes. Also where an added bucket reads
+    /// it: the log up to the pages is for the kept ones only, so such a row would be old under a new cursor.
     private func evictOutside(
         _ grant: Grant, _ context: ApplyContext, _ meta: Meta, now: Int64
     ) throws -> [RecordKey] {
@@ -131,8 +132,9 @@ extension Replica {
                 scope: HeldScope(buckets: held.buckets.filter { grant.read.contains($0) }, version: grant.version))
         }
         guard !held.buckets.isEmpty, !isWithin else { return [] }
+        let kept = Grant(read: held.buckets.filter { grant.read.contains($0) }, write: [Bucket](), version: 0)
         var evicted: [RecordKey] = []
-        for key in try LocalAudience(context).outside(grant) {
+        for key in try LocalAudience(context).outside(kept) {
             guard try context.confirmed(key) != nil else { continue }
             evicted += try context.evict(key)
         }

@@ -58,9 +58,22 @@ extension CommitMerge {
             then.writes(audience)
         {
             right = .handedOff
+        } else if try isOwnSinceAnchor(key, stored), let parent = rules.parent(table: key.table, row: stored.state.row) {
+            // Her own new record entered by the right to its parent, and so does what she wrote to it since.
+            rights[key] = Right.none
+            let parentKey = RecordKey(table: parent.table, record: parent.record)
+            if let record = try current(parentKey), try self.right(toWrite: parentKey, record) != .none {
+                right = .handedOff
+            }
         }
         rights[key] = right
         return right
+    }
+
+    /// Whether the author inserted the record, and the server knows it only from after the commit's anchor.
+    private func isOwnSinceAnchor(_ key: RecordKey, _ stored: StoredRecord) throws -> Bool {
+        guard stored.insertedBy != nil, stored.insertedBy == userID else { return false }
+        return try transaction.positions(of: key).first.map { $0 > anchor } ?? true
     }
 
     /// Whether the author sees the record, or saw it (rule D3).

@@ -24,9 +24,16 @@ public struct Audit {
     private let entryOf: [CommitID: LogEntry]
     private let touching: [RecordKey: [LogEntry]]
     private let ledger: [RecordKey: String]
+    private let hadSeen: ((_ later: CommitID, _ earlier: CommitID) -> Bool)?
     private let row: (RecordKey) throws -> Row?
 
-    public init(_ reader: any StoreReader, written: [Written]) throws {
+    /// - Parameter hadSeen: whether the author of a commit had really seen another one when she made it; nil to
+    ///   believe the commits' own vector clocks.
+    public init(
+        _ reader: any StoreReader, written: [Written],
+        hadSeen: ((_ later: CommitID, _ earlier: CommitID) -> Bool)? = nil
+    ) throws {
+        self.hadSeen = hadSeen
         schema = reader.schema
         self.written = Dictionary(written.map { ($0.commit.id, $0) }) { first, _ in first }
         var log: [LogEntry] = []
@@ -79,6 +86,8 @@ public struct Audit {
         let key = RecordKey(table: change.table, record: change.record)
         let notices = entry.answer.notices.filter { $0.change == index }
         if notices.contains(where: { $0.cell == -1 }) { return [] }
+        // An insert stands or falls whole, also where one cell is the reason (rule M6).
+        if change.kind == .insert, notices.contains(where: \.code.parks) { return [] }
         guard let table = schema.table(at: change.table) else { return ["unknown table"] }
         let present = try row(key)
         let place = "\(table.name)/\(change.record)"
@@ -146,7 +155,7 @@ public struct Audit {
                 // The server's own act.
                 return later.kind != .commit
             }
-            guard later.clock.covers(author) else { return false }
+            guard hadSeen?(later.commit, entry.commit) ?? later.clock.covers(author) else { return false }
             return body.changes.contains { change in
                 guard change.table == key.table, change.record == key.record else { return false }
                 guard let cell, change.kind == .update else { return true }

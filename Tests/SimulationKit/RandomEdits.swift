@@ -35,6 +35,9 @@ public struct RandomEdits: Sendable {
             territories: other.territories)
     }
 
+    /// Fresh ids go on from there, so that two generators of one site need not meet.
+    public mutating func skipIDs(_ count: Int) { made += count }
+
     /// The statements of one transaction.
     public mutating func next() -> [Statement] {
         var statements = [edit()]
@@ -46,7 +49,8 @@ public struct RandomEdits: Sendable {
         switch random.draw(100) {
         case 0..<60: update()
         case 60..<75: updateMany()
-        case 75..<85: insert()
+        case 75..<84: insert()
+        case 84: note()
         case 85..<93: replace()
         default: delete()
         }
@@ -141,6 +145,14 @@ public struct RandomEdits: Sendable {
                     + "SELECT ?, ?, territory_id, id, ? FROM customer WHERE id = ?",
                 [freshID(), word(), Value(TestSchema.stage(random.draw(3))), customer()])
         }
+    }
+
+    /// Private: only its owner sees it (rule D3). The replica knows its user by the name that IT gave her.
+    private mutating func note() -> Statement {
+        Statement(
+            "INSERT INTO note (id, owner_id, body) SELECT ?, user_id, ? FROM "
+                + "(SELECT u.id AS user_id FROM user u JOIN peyk_meta m ON m.key = 'user' AND m.value = u.id)",
+            [freshID(), word()])
     }
 
     private mutating func replace() -> Statement {

@@ -1,0 +1,220 @@
+import PeykMerge
+import PeykModel
+import PeykServer
+
+/// The truth about the server's history, kept outside it: every entry of the log as it was when it first became
+/// visible, each record's rows by position, and what each commit's author had seen when she made it.
+final class Archive {
+    /// A record's row and audience from a position on; no row where it does not live.
+    struct Version {
+        var position: Position
+        var row: Row?
+        var audience: Audience
+        var digest: UInt64
+    }
+
+    /// A commit as its author sealed it, with what she had really seen: a prefix of the log and her own former commits.
+    struct Made {
+        var client: Int
+        var commit: SealedCommit
+        var body: CommitBody
+        var seen: Position
+        var former: CommitID?
+    }
+
+    private(set) var entries: [LogEntry] = []
+    private(set) var versions: [RecordKey: [Version]] = [:]
+    /// Where each id first took a position.
+    private(set) var positions: [CommitID: Position] = [:]
+    private(set) var made: [CommitID: Made] = [:]
+    private var dots: [Dot: CommitID] = [:]
+    private var stamps: [SiteID: (seq: Sequence64, stamp: HLC)] = [:]
+    private(set) var schema: Schema
+    var head: Position { entries.last?.position ?? start }
+    /// What lies at or below was there when the world began.
+    private var start: Position = 0
+
+    init(_ store: any Store) throws {
+        schema = Schema(version: 0, tables: [])
+        try store.read { reader in
+            schema = reader.schema
+            start = try reader.head()
+            for (index, table) in schema.tables.enumerated() {
+                try reader.records(of: index, after: nil) { id, record in
+                    let row = record.state.row
+                    versions[RecordKey(table: index, record: id)] = [
+                        Version(
+                            position: 0, row: row, audience: record.audience,
+                            digest: row.digest(table: table, record: id))
+                    ]
+                    return true
+                }
+            }
+        }
+    }
+
+    // MARK: Growing
+
+    /// Takes in what became visible since the last call, and checks each entry against the rules of the log.
+    func catchUp(_ store: any Store) throws {
+        try store.read { reader in
+            schema = reader.schema
+            let head = try reader.head()
+            guard head >= self.head else {
+                throw Finding("P16", "the log ends at \(head), but \(self.head) had been visible")
+            }
+            try reader.log(after: self.head, upTo: head) { entry in
+                try append(entry)
+                return true
+            }
+            guard self.head == head else { throw Finding("P17", "the log has a gap after \(self.head)") }
+        }
+    }
+
+    private func append(_ entry: LogEntry) throws {
+        guard entry.position == head + 1 else { throw Finding("P17", "position \(entry.position) follows \(head)") }
+        if let other = dots.updateValue(entry.commit, forKey: entry.dot), other != entry.commit {
+            throw Finding("P18", "the dot \(entry.dot) names two commits")
+        }
+        if entry.kind == .commit {
+            guard positions[entry.commit] == nil else {
+                throw Finding("P4", "commit \(entry.commit) took effect twice, at \(entry.position) again")
+            }
+        } else if entry.kind == .known, !entry.effects.isEmpty {
+            throw Finding("P4", "the known commit \(entry.commit) had an effect at \(entry.position)")
+        }
+        if positions[entry.commit] == nil { positions[entry.commit] = entry.position }
+        if let last = stamps[entry.dot.site], entry.kind == .commit || entry.kind == .known {
+            guard entry.dot.seq == last.seq + 1 else {
+                throw Finding("I4", "seq \(entry.dot.seq) of a site follows \(last.seq)")
+            }
+            guard entry.stamp > last.stamp else {
+                throw Finding("P8", "the stamp of \(entry.dot) is not above the one before")
+            }
+        }
+        stamps[entry.dot.site] = (entry.dot.seq, entry.stamp)
+        for effect in entry.effects {
+            guard let table = schema.table(at: effect.key.table) else { continue }
+            versions[effect.key, default: []].append(
+                Version(
+                    position: entry.position, row: effect.after, audience: effect.audienceAfter ?? .nobody,
+                    digest: effect.after?.digest(table: table, record: effect.key.record) ?? 0))
+        }
+        entries.append(entry)
+    }
+
+    func entry(at position: Position) -> LogEntry? {
+        let index = Int(position - start - 1)
+        return entries.indices.contains(index) ? entries[index] : nil
+    }
+
+    /// An author made a commit while she had applied the log up to `seen`.
+    func note(_ commit: SealedCommit, client: Int, seen: Position, former: CommitID?) throws {
+        guard made[commit.id] == nil else { return }
+        made[commit.id] = Made(
+            client: client, commit: commit, body: try CommitBody(decoding: commit.sealed), seen: seen, former: former)
+    }
+
+    // MARK: Asking
+
+    /// The record as of a position; nil where it did not live then.
+    func version(of key: RecordKey, at position: Position) -> Version? {
+        versions[key]?.last { $0.position <= position }
+    }
+
+    /// Each table's count and digest at a position, of what a holder of these buckets sees.
+    func digests(at position: Position, in buckets: [Bucket]) -> [(count: Int64, digest: UInt64)] {
+        var result = schema.tables.map { _ in (count: Int64(0), digest: UInt64(0)) }
+        let held = Set(buckets)
+        for (key, list) in versions {
+            guard let version = list.last(where: { $0.position <= position }), version.row != nil,
+                version.audience.readers.contains(where: { held.contains($0) })
+            else { continue }
+            result[key.table].count += 1
+            result[key.table].digest &+= version.digest
+        }
+        return result
+    }
+
+    /// The rows that a holder of these buckets sees at a position, by record.
+    func rows(of table: Int, at position: Position, in buckets: [Bucket]) -> [RecordID: Row] {
+        var found: [RecordID: Row] = [:]
+        for (key, list) in versions where key.table == table {
+            guard let version = list.last(where: { $0.position <= position }), let row = version.row,
+                version.audience.readers.contains(where: { buckets.contains($0) })
+            else { continue }
+            found[key.record] = row
+        }
+        return found
+    }
+
+    /// Whether the author of `later` had really seen `earlier` when she made it.
+    func hadSeen(_ later: CommitID, _ earlier: CommitID) -> Bool {
+        guard let made = made[later] else { return false }
+        if let position = positions[earlier], position <= made.seen { return true }
+        var former = made.former
+        while let id = former {
+            if id == earlier { return true }
+            former = self.made[id]?.former
+        }
+        return false
+    }
+
+    /// The store's rows against what the log has said: a reader of the log misses nothing (P17).
+    func compare(_ store: any Store) throws {
+        try store.read { reader in
+            for (index, table) in reader.schema.tables.enumerated() {
+                var found: Set<RecordID> = []
+                try reader.records(of: index, after: nil) { id, record in
+                    found.insert(id)
+                    let key = RecordKey(table: index, record: id)
+                    guard let version = versions[key]?.last, version.row != nil else {
+                        throw Finding("P17", "\(table.name) \(id) is on the server, but no position made it")
+                    }
+                    guard version.digest == record.state.row.digest(table: table, record: id) else {
+                        throw Finding("P17", "\(table.name) \(id) on the server is not what the log says")
+                    }
+                    guard version.audience == record.audience else {
+                        throw Finding("S3", "\(table.name) \(id): its audience changed without a position")
+                    }
+                    return true
+                }
+                for (key, list) in versions where key.table == index && !found.contains(key.record) {
+                    guard list.last?.row == nil else {
+                        throw Finding("P17", "\(table.name) \(key.record) left the server without a position")
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: Telling
+
+    func text(of id: CommitID) -> String {
+        guard let made = made[id] else { return "commit \(id)" }
+        let changes = made.body.changes.map { change in
+            let table = schema.table(at: change.table)
+            let cells = change.cells.map { cell in
+                "\(table?.cell(tag: cell.cell)?.name ?? "?"): \(cell.write)"
+            }
+            return "\(change.kind) \(table?.name ?? "?")/\(change.record) {\(cells.joined(separator: ", "))}"
+        }
+        return "\(made.commit.envelope.dot) having seen \(made.seen), stamp \(made.commit.envelope.stamp): "
+            + changes.joined(separator: "; ")
+    }
+
+    func text(of entry: LogEntry) -> String {
+        var lines = [
+            "  position \(entry.position) \(entry.kind) \(entry.dot) \(entry.answer.verdict) stamp \(entry.stamp)"
+        ]
+        for notice in entry.answer.notices { lines.append("    notice \(notice)") }
+        for effect in entry.effects {
+            let name = schema.table(at: effect.key.table)?.name ?? "?"
+            lines.append(
+                "    \(name)/\(effect.key.record) \(effect.isNamed ? "named " : "")was \(effect.replaced), "
+                    + "now \(effect.after.map { "\($0.values)" } ?? "none"), for \(effect.audienceAfter?.readers.map(\.text) ?? [])"
+            )
+        }
+        return lines.joined(separator: "\n").replacing("PeykModel.Value.", with: "").replacing("PeykModel.", with: "")
+    }
+}
