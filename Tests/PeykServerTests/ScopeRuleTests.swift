@@ -143,6 +143,20 @@ struct ScopeRuleTests {
         try border.check()
     }
 
+    @Test("S4: what she wrote to her own new record is handed off with it, also where its parent had moved before")
+    func handedOffChild() throws {
+        let border = try Border()
+        let added = Sample.id(511)
+        let insert = border.ann.insert("contact", added, ["name": "D", "customer_id": Value(border.customer)])
+        let edit = border.ann.set("contact", added, ["name": "E"])
+        try border.move()
+        try border.syncAll()
+        #expect(border.ann.answers[insert.id]?.notices.map(\.code) == [.handedOff])
+        #expect(border.ann.answers[edit.id]?.notices.map(\.code) == [.handedOff])
+        #expect(try border.office.value("contact", added, "name") == "E")
+        try border.check()
+    }
+
     @Test("S4: changed buckets hand off; a role that was taken away refuses")
     func changedGrant() throws {
         let border = try Border()

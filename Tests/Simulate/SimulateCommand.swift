@@ -16,6 +16,9 @@ struct SimulateCommand {
     var without: Set<Schedule.Kind> = []
     var isTracing = false
     var files: [String] = []
+    /// Stories of the small world instead of seeds: how many, and each how-manieth.
+    var stories: Int?
+    var stride = 1
     var problem: String?
 
     init(arguments: [String]) {
@@ -26,6 +29,8 @@ struct SimulateCommand {
             case "--start": start = number(&rest, word)
             case "--operations": operations = Int(number(&rest, word))
             case "--stop": stopAfter = Int(number(&rest, word))
+            case "--small": stories = Int(number(&rest, word))
+            case "--stride": stride = max(1, Int(number(&rest, word)))
             case "--trace": isTracing = true
             case "--keep": folder = rest.popFirst()
             case "--plant":
@@ -55,7 +60,27 @@ struct SimulateCommand {
             print("peyk-simulate: \(problem)")
             return 64
         }
+        if let stories { return runStories(stories) }
         return files.isEmpty ? runSeeds() : runFiles()
+    }
+
+    private func runStories(_ count: Int) -> Int32 {
+        let began = Date()
+        do {
+            let report = try SmallWorld.run(first: Int(start) - 1, stride: stride, limit: count, stopAfter: stopAfter)
+            for (story, finding) in report.failures {
+                print("\(story.map(\.description).joined(separator: ", ")) breaks \(finding)")
+            }
+            print(
+                """
+                small world: \(report.stories) stories of \(SmallWorld.count) numbers, each \(stride)th from \(start), \
+                \(report.syncs) syncs, \(report.failures.count) failing, in \(Int(Date().timeIntervalSince(began))) s
+                """)
+            return report.failures.isEmpty ? 0 : 1
+        } catch {
+            print("small world: \(error)")
+            return 70
+        }
     }
 
     private func runFiles() -> Int32 {
@@ -101,9 +126,8 @@ struct SimulateCommand {
         let path = "\(folder)/\(schedule.seed).json"
         do {
             try Data((shrunk.json.text + "\n").utf8).write(to: URL(fileURLWithPath: path))
-            print(
-                "  shrunk to \(shrunk.steps.count) steps, in \(path): \(shrunk.run(plant: plant).finding?.description ?? "")"
-            )
+            let again = shrunk.run(plant: plant).finding?.description ?? "holds"
+            print("  shrunk to \(shrunk.steps.count) steps, in \(path): \(again)")
             print("  " + shrunk.steps.map { "\($0.kind.rawValue) \($0.seed)" }.joined(separator: ", "))
         } catch {
             print("  could not be kept: \(error)")

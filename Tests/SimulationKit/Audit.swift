@@ -29,15 +29,16 @@ public struct Audit {
 
     /// - Parameter hadSeen: whether the author of a commit had really seen another one when she made it; nil to
     ///   believe the commits' own vector clocks.
+    /// - Parameter start: what was written has its place in the log above this position.
     public init(
         _ reader: any StoreReader, written: [Written],
-        hadSeen: ((_ later: CommitID, _ earlier: CommitID) -> Bool)? = nil
+        hadSeen: ((_ later: CommitID, _ earlier: CommitID) -> Bool)? = nil, after start: Position = 0
     ) throws {
         self.hadSeen = hadSeen
         schema = reader.schema
         self.written = Dictionary(written.map { ($0.commit.id, $0) }) { first, _ in first }
         var log: [LogEntry] = []
-        try reader.log(after: 0, upTo: try reader.head()) { entry in
+        try reader.log(after: start, upTo: try reader.head()) { entry in
             log.append(entry)
             return true
         }

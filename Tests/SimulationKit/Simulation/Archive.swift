@@ -210,10 +210,10 @@ final class Archive {
         for notice in entry.answer.notices { lines.append("    notice \(notice)") }
         for effect in entry.effects {
             let name = schema.table(at: effect.key.table)?.name ?? "?"
-            lines.append(
-                "    \(name)/\(effect.key.record) \(effect.isNamed ? "named " : "")was \(effect.replaced), "
-                    + "now \(effect.after.map { "\($0.values)" } ?? "none"), for \(effect.audienceAfter?.readers.map(\.text) ?? [])"
-            )
+            let what = "\(name)/\(effect.key.record)\(effect.isNamed ? " named" : "")"
+            let now = effect.after.map { "\($0.values)" } ?? "none"
+            let readers = effect.audienceAfter?.readers.map(\.text) ?? []
+            lines.append("    \(what) was \(effect.replaced), now \(now), for \(readers)")
         }
         return lines.joined(separator: "\n").replacing("PeykModel.Value.", with: "").replacing("PeykModel.", with: "")
     }
