@@ -147,6 +147,8 @@ private struct Totals {
     var lost: Int64 = 0
     var faults: UInt64 = 0
     var checks = 0
+    var collected: Int64 = 0
+    var expired = 0
 
     mutating func add(_ outcome: SimulationOutcome) {
         runs += 1
@@ -160,6 +162,8 @@ private struct Totals {
         lost += outcome.lostWrites
         faults += outcome.faults
         checks += outcome.checks
+        collected += outcome.collected
+        expired += outcome.expired
     }
 
     func summary(seconds: Double, start: UInt64) -> String {
@@ -167,7 +171,8 @@ private struct Totals {
         simulation: \(runs) seeds from \(start), \(failing) failing, in \(Int(seconds)) s \
         (\(String(format: "%.3f", seconds / Double(max(1, runs)))) s a seed)
           \(steps) operations, \(sessions) sessions, \(frames) frames, \(commits) commits, \(positions) positions, \
-        \(stops) stops with \(lost) writes lost, \(faults) disk faults, \(checks) comparisons with the server
+        \(stops) stops with \(lost) writes lost, \(faults) disk faults, \(expired) leases run out, \(collected) tombstones collected, \
+          \(checks) comparisons with the server
         """
     }
 }

@@ -29,18 +29,20 @@ public struct Audit {
 
     /// - Parameter hadSeen: whether the author of a commit had really seen another one when she made it; nil to
     ///   believe the commits' own vector clocks.
-    /// - Parameter start: what was written has its place in the log above this position.
+    /// - Parameter entries: the log, or the part of it in which what was written has its place; nil to read all of it.
     public init(
         _ reader: any StoreReader, written: [Written],
-        hadSeen: ((_ later: CommitID, _ earlier: CommitID) -> Bool)? = nil, after start: Position = 0
+        hadSeen: ((_ later: CommitID, _ earlier: CommitID) -> Bool)? = nil, entries: [LogEntry]? = nil
     ) throws {
         self.hadSeen = hadSeen
         schema = reader.schema
         self.written = Dictionary(written.map { ($0.commit.id, $0) }) { first, _ in first }
-        var log: [LogEntry] = []
-        try reader.log(after: start, upTo: try reader.head()) { entry in
-            log.append(entry)
-            return true
+        var log = entries ?? []
+        if entries == nil {
+            try reader.log(after: 0, upTo: try reader.head()) { entry in
+                log.append(entry)
+                return true
+            }
         }
         self.log = log
         entryOf = Dictionary(log.filter { $0.kind == .commit }.map { ($0.commit, $0) }) { first, _ in first }

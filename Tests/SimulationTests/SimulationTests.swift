@@ -48,6 +48,13 @@ struct SimulationTests {
         #expect(shrunk.run().finding == nil)
     }
 
+    @Test("the shortest stories of one record end alike everywhere, with nothing lost (P1, P2, P13)")
+    func shortStories() throws {
+        let report = try SmallWorld.run(first: 0, stride: 7, limit: 150)
+        #expect(report.stories == 150)
+        for (story, finding) in report.failures { Issue.record("\(story): \(finding)") }
+    }
+
     @Test("a schedule is the same after writing and reading it")
     func schedules() throws {
         let schedule = Schedule(seed: 7, count: 50)

@@ -32,6 +32,8 @@ public struct Schedule: Hashable, Sendable {
         case second
         /// Both sides compare digests.
         case verify
+        /// The server serves for some minutes, leases run out, and what all live devices have passed is collected.
+        case collect
         /// A user gets one more device, which loads everything.
         case enrol
         /// A device is revoked; its user enrols again.
@@ -80,7 +82,7 @@ public struct Schedule: Hashable, Sendable {
     static let weights: [(Kind, Int)] = [
         (.edit, 400), (.sync, 300), (.storm, 40), (.late, 30), (.deadline, 15), (.stopClient, 20), (.stopServer, 12),
         (.faultClient, 20), (.faultServer, 15), (.clock, 15), (.pause, 4), (.grant, 15), (.move, 30), (.second, 15),
-        (.verify, 8), (.enrol, 3), (.revoke, 2), (.hostile, 8), (.clone, 3), (.image, 5), (.rewind, 4),
+        (.verify, 8), (.collect, 15), (.enrol, 3), (.revoke, 2), (.hostile, 8), (.clone, 3), (.image, 5), (.rewind, 4),
     ]
 
     /// Kinds that are drawn only where they are asked for: what they need is not complete.

@@ -22,6 +22,8 @@ public struct SimulationOutcome: Sendable {
     public var lostWrites: Int64
     public var faults: UInt64
     public var checks: Int
+    public var collected: Int64
+    public var expired: Int
 }
 
 extension Schedule {
@@ -48,7 +50,7 @@ extension Schedule {
             finding: finding, trace: world?.trace.hash ?? 0, steps: statistics.steps, frames: statistics.frames,
             sessions: statistics.sessions, commits: statistics.commits, positions: world?.archive.head ?? 0,
             stops: statistics.stops, lostWrites: statistics.lostWrites, faults: statistics.faults,
-            checks: statistics.checks)
+            checks: statistics.checks, collected: statistics.collected, expired: statistics.expired)
     }
 
     /// Leaves out steps for as long as the run still breaks the same property.

@@ -220,7 +220,8 @@ final class SimulatedClient {
         case .apply(let batch):
             let applied = try replica.apply(batch)
             return link.session.applied(
-                cursor: applied.cursor, isBackfilling: applied.isBackfilling, fetch: applied.fetch)
+                cursor: applied.cursor, report: applied.report, isBackfilling: applied.isBackfilling,
+                fetch: applied.fetch)
         case .storeRecords(let records):
             _ = try replica.store(records)
             return link.session.recordsStored(records.effects.map(\.key))

@@ -29,8 +29,10 @@ final class SimulatedServer {
     }
 
     private static func open(_ disk: SimulatedDisk, _ keys: WorkspaceKeys, _ time: SimulatedTime) throws -> Workspace {
-        try Workspace(
+        let workspace = try Workspace(
             store: SQLiteStore(path: disk.folder + "/server.sqlite"), keys: keys, environment: time.server)
+        workspace.beginServing()
+        return workspace
     }
 
     /// Stops the machine, loses what it loses, and starts again. All connections are gone.

@@ -44,6 +44,8 @@ final class SimulatedWorld {
         var lostWrites: Int64 = 0
         var faults: UInt64 = 0
         var checks = 0
+        var collected: Int64 = 0
+        var expired = 0
         var kinds: [Schedule.Kind: Int] = [:]
     }
 
@@ -156,6 +158,7 @@ final class SimulatedWorld {
         case .move: try move(&random)
         case .second: try second(client, &random)
         case .verify: try verify(client, &random)
+        case .collect: try collect(&random)
         case .enrol: try enrol(&random)
         case .revoke: try revoke(client, &random)
         case .hostile: try hostile(&random)

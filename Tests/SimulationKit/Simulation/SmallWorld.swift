@@ -289,7 +289,7 @@ private final class StoryTeller {
             try Audit(
                 reader,
                 written: written.map { Audit.Written(author: $0.client, commit: $0.commit, body: $0.body) },
-                hadSeen: archive.hadSeen, after: before
+                hadSeen: archive.hadSeen, entries: archive.entries.filter { $0.position > before }
             ).findings()
         }
         if let first = findings.first { throw Finding("P2", first) }

@@ -58,6 +58,11 @@ struct Template: Sendable {
             for user in 0...Self.clientsMax {
                 devices.append(try Self.join(user, workspace, time, home: folder + "/\(user)"))
             }
+            var retention = RetentionDocument()
+            retention.leaseSeconds = 600
+            retention.logSeconds = 1_800
+            retention.tombstoneSeconds = 60
+            try store.write { try $0.set(retention) }
             try store.checkpoint()
         }
         serverFiles = try Self.files(in: folder)

@@ -226,7 +226,7 @@ extension SimulatedWorld {
             }
         }
         let findings = try server.workspace.store.read { reader in
-            try Audit(reader, written: accepted(), hadSeen: archive.hadSeen).findings()
+            try Audit(reader, written: accepted(), hadSeen: archive.hadSeen, entries: archive.entries).findings()
         }
         if let first = findings.first { throw Finding("P2", first) }
         trace.add(UInt64(archive.head))

@@ -111,6 +111,18 @@ extension SimulatedWorld {
         server.tellHead()
     }
 
+    /// Some minutes of service, then a pass of collection. Leases last ten minutes here, tombstones one (rule T1).
+    func collect(_ random: inout SplitMix64) throws {
+        for _ in 0..<(1 + random.draw(4)) {
+            time.advance(2 * Workspace.noteServedMilliseconds)
+            try server.workspace.noteServed()
+        }
+        var pass = CollectionPass()
+        while !pass.isDone { try server.workspace.collect(&pass) }
+        statistics.collected += pass.tombstones
+        statistics.expired += pass.expired.count
+    }
+
     func second(_ client: SimulatedClient, _ random: inout SplitMix64) throws {
         if client.second != nil, random.chance(40) { return client.closeSecond() }
         try client.openSecond()
