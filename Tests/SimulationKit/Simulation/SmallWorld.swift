@@ -49,8 +49,13 @@ public struct SmallWorld {
         return pauses
     }()
 
-    static let operations: [Event] =
-        (0..<replicas).flatMap { [.insert($0), .setA($0), .setB($0), .delete($0)] } + [.scopeOut, .scopeIn]
+    static let operations: [Event] = {
+        var operations: [Event] = [.scopeOut, .scopeIn]
+        for replica in 0..<replicas {
+            operations += [.insert(replica), .setA(replica), .setB(replica), .delete(replica)]
+        }
+        return operations
+    }()
 
     /// All stories of up to three operations that follow a first insert at the first replica or IT's own, which is
     /// known to all, or to nobody else yet. Numbered, so that a part of them can be run.
