@@ -69,7 +69,7 @@ struct SimulatedDiskTests {
         }
     }
 
-    @Test("without a sync, a loss of power takes committed transactions, so the disk can fail a test")
+    @Test("where syncs are not done, a loss of power takes committed transactions, so the disk can fail a test")
     func unsynced() throws {
         try onDisk { disk, path in
             var lost = 0
@@ -78,11 +78,12 @@ struct SimulatedDiskTests {
                 let database = try open(name)
                 try database.write { try $0.execute("CREATE TABLE t(n INTEGER PRIMARY KEY)") }
                 try database.checkpoint(truncate: true)
-                try database.read { try $0.execute("PRAGMA synchronous = OFF") }
+                disk.isLying = true
                 for n in Int64(1)...5 { try database.write { try $0.run("INSERT INTO t VALUES (?)", [.integer(n)]) } }
                 disk.stop()
                 try? database.close()
                 try disk.start(losing: .unsynced(seed: seed))
+                disk.isLying = false
                 if try numbers(name).count < 5 { lost += 1 }
             }
             #expect(lost > 5)
