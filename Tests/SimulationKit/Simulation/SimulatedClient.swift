@@ -178,7 +178,9 @@ final class SimulatedClient {
                 environment: clock.environment)
             code = nil
             return link.session.enrolmentStored()
-        case .deliver(let message): link.delivered.append(message)
+        case .deliver(let message):
+            link.delivered.append(message)
+            return link.session.endQuestions()
         case .send(let message):
             let frame = WireCodec.encode(message)
             link.bytes += frame.count + 4

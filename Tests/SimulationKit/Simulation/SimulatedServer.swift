@@ -153,11 +153,15 @@ final class SimulatedServer {
             return link.server.enrolled(
                 try workspace.enrol(enrol, challenge: link.challenge, fingerprint: Self.fingerprint))
         case .admit(let hello):
+            link.greeted = hello.site
             let admission = try workspace.admit(hello, challenge: link.challenge, fingerprint: Self.fingerprint)
             link.context = admission.context
             return link.server.admitted(
                 admission.welcome, cursor: admission.cursor, backfill: admission.backfill, credit: admission.credit)
                 + link.server.headMoved(to: try workspace.head())
+        case .quarantine(let commits, let bytes):
+            guard let site = link.greeted else { return [] }
+            return link.server.quarantined(upTo: try workspace.quarantine(commits, of: site), credit: bytes)
         default:
             guard let context = link.context else { return [] }
             return try carryOut(directive, link, context)
@@ -216,6 +220,8 @@ final class Link {
     var server = ServerSession()
     var challenge = Challenge(nonce: [], workspace: "", serverTime: 0, versions: 1...1)
     var context: SessionContext?
+    /// The site that hello named.
+    var greeted: SiteID?
     var up: [[UInt8]] = []
     var down: [[UInt8]] = []
     /// Nothing that is sent from now on arrives, and nobody is told: half-open.

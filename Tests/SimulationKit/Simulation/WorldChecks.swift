@@ -31,7 +31,7 @@ extension SimulatedWorld {
             // While the server's disk fails, the archive waits with its look.
             guard archive.head >= found.position else { return }
             let expected = archive.digests(at: found.position, in: status.scope.buckets)
-            for item in found.items
+            for item in found.parts
             where (expected[item.table].count, expected[item.table].digest) != (item.count, item.digest) {
                 throw Finding("P1", try difference(client, replica, item.table, found.position, status.scope.buckets))
             }
@@ -45,9 +45,9 @@ extension SimulatedWorld {
     ) throws -> String {
         let definition = archive.schema.tables[table]
         let expected = archive.rows(of: table, at: position, in: buckets)
-        let found = try replica.digests(DigestRequest(table: table))
+        let found = try replica.digests(DigestRequest(ranges: [DigestRange(table: table)]))
         var digests: [RecordID: UInt64] = [:]
-        for item in found.items { if let record = item.record { digests[record] = item.digest } }
+        for part in found.parts where part.count == 1 { if let record = part.upTo { digests[record] = part.digest } }
         var lines: [String] = []
         for (record, row) in expected.sorted(by: { $0.key < $1.key })
         where digests[record] != row.digest(table: definition, record: record) {

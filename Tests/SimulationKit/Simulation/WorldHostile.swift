@@ -61,7 +61,7 @@ extension SimulatedWorld {
         case 2: return .credit(bytes: random.chance(50) ? -1 : .max)
         case 3: return .fetch((0..<8).map { RecordKey(table: random.draw(9), record: TestSchema.customer($0)) })
         case 4: return .history(HistoryRequest(key: RecordKey(table: 4, record: TestSchema.customer(random.draw(8)))))
-        case 5: return .digest(DigestRequest(table: random.draw(12)))
+        case 5: return .digest(DigestRequest(ranges: [DigestRange(table: random.draw(12))]))
         default: return .push(Push(commits: [try forged(context, seq: seq, &random)]))
         }
     }
