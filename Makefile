@@ -11,9 +11,10 @@ PACKAGES := libsqlite3-dev libzstd-dev pkg-config sqlite3
 OURS = $(shell find Package.swift Client Protocol Server Sources Tests -name '*.swift' ! -name '*.pb.swift')
 TEST = $(SWIFT) test --disable-xctest --skip-build
 # Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
-APART := ^(ConvergenceTests|PeykNetTests|IntegrationTests|CrashTests|FaultTests|FailureTests|ChaosTests)\.
+APART := ^(ConvergenceTests|SimulationTests|PeykNetTests|IntegrationTests|CrashTests|FaultTests|FailureTests|ChaosTests)\.
 
-.PHONY: help deps build release test crash faults failures chaos spin fuzz mutants lint format generate man demo bench clean
+.PHONY: help deps build release test crash faults failures chaos spin fuzz mutants lint format generate man demo bench clean \
+	simulate smallworld replay
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,7 @@ test: deps lint ## Lint, build, and run every test (the demo too, as one of them
 	$(SWIFT) build --build-tests
 	$(TEST) --skip '$(APART)'
 	$(TEST) --filter '^ConvergenceTests\.'
+	$(TEST) --no-parallel --filter '^SimulationTests\.'
 	$(TEST) --no-parallel --filter '^PeykNetTests\.'
 	$(TEST) --no-parallel --filter '^IntegrationTests\.'
 	$(TEST) --no-parallel --filter '^CrashTests\.'
@@ -67,6 +69,25 @@ fuzz: deps ## Fuzz TARGET, or all, for SECONDS (60) each; KEEP=1 keeps what reac
 mutants: deps ## Seed bugs, one at a time, and see that the tests find each (ONLY="3 17" for some)
 	@.ci/deps patch
 	@ONLY="$(ONLY)" Tests/Mutants/run.sh
+
+SEEDS ?= 1000
+START ?= 1
+OPERATIONS ?= 300
+STORIES ?= 20000
+STRIDE ?= 1
+SIMULATE = PEYK_TARGETS=peyk-simulate $(SWIFT) build -c release --scratch-path .build-simulate
+
+simulate: deps ## Simulate SEEDS=… seeds from START=… on all cores; failing ones shrink into seeds/simulation
+	@$(SIMULATE) --product peyk-simulate
+	@Tests/Simulate/run.sh "$$($(SIMULATE) --show-bin-path)/peyk-simulate" $(SEEDS) $(START) $(OPERATIONS)
+
+smallworld: deps ## Tell STORIES=… stories of one record, each STRIDE=…th, from number START=…
+	@$(SIMULATE) --product peyk-simulate
+	@"$$($(SIMULATE) --show-bin-path)/peyk-simulate" --small $(STORIES) --stride $(STRIDE) --start $(START)
+
+replay: deps ## Tell step by step what the schedule FILE=… does
+	@$(SIMULATE) --product peyk-simulate
+	@"$$($(SIMULATE) --show-bin-path)/peyk-simulate" --trace $(FILE)
 
 lint: ## Check the format of our Swift
 	@$(SWIFT) format lint --strict --parallel $(OURS)
