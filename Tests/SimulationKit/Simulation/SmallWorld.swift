@@ -1,4 +1,4 @@
-public import PeykModel
+import PeykModel
 import PeykReplica
 import PeykServer
 
