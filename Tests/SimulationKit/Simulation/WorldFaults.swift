@@ -124,6 +124,7 @@ extension SimulatedWorld {
     }
 
     func second(_ client: SimulatedClient, _ random: inout SplitMix64) throws {
+        guard client.hasJoined else { return }
         if client.second != nil, random.chance(40) { return client.closeSecond() }
         try client.openSecond()
         try note(client)
