@@ -57,7 +57,8 @@ public final class SyncClient: Sendable {
             try FileManager.default.createDirectory(
                 atPath: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
             let lock = try await SessionLock(
-                path: Replica.sessionLockPath(home), seconds: options.lockSeconds)
+                path: Replica.sessionLockPath(home), request: Replica.sessionRequestPath(home),
+                seconds: options.lockSeconds)
             defer { withExtendedLifetime(lock) {} }
             let key = try deviceKey(at: Replica.deviceKeyPath(home))
             Failpoint.hit("join.key.written")

@@ -40,7 +40,7 @@ extension ServerConnection {
         }
     }
 
-    private func greet<Answer: Sendable>(
+    func greet<Answer: Sendable>(
         _ body: @escaping @Sendable (Workspace) throws -> Answer,
         then: @escaping @Sendable (ServerConnection, Answer) -> [ServerSession.Directive]
     ) {
