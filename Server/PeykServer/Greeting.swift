@@ -59,6 +59,8 @@ struct Greeting {
             if var known, reason != .copied {
                 known.replacedBy = site.site
                 try transaction.set(known)
+            } else if known == nil {
+                try replaceFormer(by: site)
             }
         }
         site.helloNumber = max(site.helloNumber, hello.number)
@@ -173,6 +175,18 @@ struct Greeting {
         site.epoch = identity.lineage.epoch
         site.resyncBelow = known?.resyncBelow ?? 0
         return site
+    }
+
+    /// The replica's last site was made in a history that is gone. Where the device had just one site before that, it
+    /// is this replica's: nobody waits for it (rule I7).
+    private func replaceFormer(by site: SiteDocument) throws {
+        let former = try transaction.documents(SiteDocument.self).filter { other in
+            other.family == certificate.family && other.deviceKey == certificate.deviceKey && other.replacedBy == nil
+                && other.epoch != identity.lineage.epoch && !other.isRevoked
+        }
+        guard former.count == 1, var only = former.first else { return }
+        only.replacedBy = site.site
+        try transaction.set(only)
     }
 
     // MARK: - From where

@@ -65,6 +65,7 @@ struct RestoreRuleTests {
         try office.restore(backup)
         try settle(ann, bob)
         #expect(try office.row("customer", customer) != nil)
+        #expect(try office.workspace.refillStatus()?.isOpen == false, "nobody waits for a site of before")
 
         let (first, second) = (office, try Office(store: MemoryStore(copying: backup), existing: office.keys))
         try second.workspace.beginEpoch()
