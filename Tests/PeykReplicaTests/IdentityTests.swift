@@ -70,11 +70,14 @@ private typealias F = ApplyFixture
     func twoNewSites() throws {
         let replica = try edited(2)
         let first = try replica.outbox()
-        try replica.apply(0, first.enumerated().map { F.yours(Position($0.offset + 1), $0.element, digest: 0) })
+        func sum(_ number: UInt64) throws -> UInt64 {
+            digest([(F.key(F.customer, number), try replica.shown(F.key(F.customer, number)))])
+        }
+        try replica.apply(0, [F.yours(1, first[0], digest: sum(1)), F.yours(2, first[1], digest: sum(2))])
         _ = try replica.replica.adopt(F.welcome(.resume, site: Self.newSite, head: 2, reason: .restored))
         try replica.replica.write { try $0.update("customer", F.id(1), ["name": .text("second site")]) }
         let second = try replica.outbox()
-        try replica.apply(2, second.enumerated().map { F.yours(Position($0.offset + 3), $0.element, digest: 0) })
+        try replica.apply(2, [F.yours(3, try #require(second.first), digest: sum(1))])
         _ = try replica.replica.adopt(
             F.welcome(.resume, site: SiteID(rawValue: 0xD5), head: 3, reason: .restored))
         let kept = try replica.replica.reading {
