@@ -3,6 +3,7 @@ import PeykCRM
 import PeykConsole
 import PeykModel
 import PeykReplica
+import PeykSession
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
