@@ -330,33 +330,6 @@ public struct ServerSession: Equatable, Sendable {
         return [.send(reply)] + pump(&open)
     }
 
-    /// A later session of the same site, a revocation, a changed grant or a shutdown ends this one.
-    public mutating func ended(_ reason: Refusal) -> [Directive] {
-        guard state != .closed else { return [] }
-        state = .closed
-        return [.send(.bye(reason)), .close(reason)]
-    }
-
-    // MARK: Events from the clock
-
-    /// ``SessionLimits/greetingSeconds`` passed before the session was open, or ``SessionLimits/idleSeconds``
-    /// without a frame after.
-    public mutating func timedOut() -> [Directive] {
-        switch state {
-        case .closed: return []
-        case .open where !isPinging:
-            isPinging = true
-            return [.send(.ping(1))]
-        case .open:
-            state = .closed
-            return [.close(Refusal(.protocolBroken, "The client did not answer a ping in time."))]
-        default:
-            return close(Refusal(.protocolBroken, "No complete greeting within \(SessionLimits.greetingSeconds) s."))
-        }
-    }
-
-    public mutating func disconnected() -> [Directive] { closeQuietly() }
-
     // MARK: Deciding
 
     /// Starts the next read where there is something to read and credit to send it.
@@ -405,12 +378,12 @@ public struct ServerSession: Equatable, Sendable {
         close(Refusal(.protocolBroken, "“\(message.name)” is not allowed while \(activity)."))
     }
 
-    private mutating func close(_ refusal: Refusal) -> [Directive] {
+    mutating func close(_ refusal: Refusal) -> [Directive] {
         state = .closed
         return [.send(.refuse(refusal)), .close(refusal)]
     }
 
-    private mutating func closeQuietly() -> [Directive] {
+    mutating func closeQuietly() -> [Directive] {
         guard state != .closed else { return [] }
         state = .closed
         return [.close(nil)]

@@ -58,7 +58,9 @@ extension CommitMerge {
             then.writes(audience)
         {
             right = .handedOff
-        } else if try isOwnSinceAnchor(key, stored), let parent = rules.parent(table: key.table, row: stored.state.row) {
+        } else if try isOwnSinceAnchor(key, stored),
+            let parent = rules.parent(table: key.table, row: stored.state.row)
+        {
             // Her own new record entered by the right to its parent, and so does what she wrote to it since.
             rights[key] = Right.none
             let parentKey = RecordKey(table: parent.table, record: parent.record)

@@ -122,7 +122,9 @@ private typealias F = ApplyFixture
     @Test("S1, P21: at a welcome the replica drops what its own audience puts outside the grant")
     func shrinks() throws {
         let replica = try F.replica()
+        let both = Grant(read: [.territory(F.north), .territory(F.south), .everyone], write: [], version: 1)
         try replica.begin(
+            grant: both,
             [
                 F.page(F.stage, [(90, Row([.text("New")]))], at: 3),
                 F.page(

@@ -5,7 +5,8 @@ import Foundation
 ///
 /// Make it before the first database of the folder is opened. Files outside its folder are not touched, so several
 /// disks, and tests beside each other, do not meet. Calls may come from any thread.
-public final class SimulatedDisk: @unchecked Sendable {  // Guarded by the C code's lock; `isLying` is its owner's alone.
+// Sendable: guarded by the C code's lock; `isLying` is its owner's alone.
+public final class SimulatedDisk: @unchecked Sendable {
     /// What SQLite does to a file.
     public struct Operations: OptionSet, Sendable {
         public let rawValue: Int32

@@ -171,7 +171,8 @@ private struct Totals {
         simulation: \(runs) seeds from \(start), \(failing) failing, in \(Int(seconds)) s \
         (\(String(format: "%.3f", seconds / Double(max(1, runs)))) s a seed)
           \(steps) operations, \(sessions) sessions, \(frames) frames, \(commits) commits, \(positions) positions, \
-        \(stops) stops with \(lost) writes lost, \(faults) disk faults, \(expired) leases run out, \(collected) tombstones collected, \
+        \(stops) stops with \(lost) writes lost, \(faults) disk faults, \(expired) leases run out, \
+        \(collected) tombstones collected, \
           \(checks) comparisons with the server
         """
     }
