@@ -101,7 +101,7 @@ struct CloneTests {
             let sara = try await world.join("Sara", role: "manager")
             // Holds the session as a sync does that does not end.
             let lock = try Program(url: URL(fileURLWithPath: "/usr/bin/flock")).start(
-                [sara.home.path + "/session.lock", "sleep", "30"], environment: [:])
+                ["--no-fork", sara.home.path + "/session.lock", "sleep", "30"], environment: [:])
             try await Task.sleep(for: .milliseconds(500))
             let output = try await sara.peyk(["sync", "--timeout", "1"], status: 75)
             #expect(output.err.contains("Nothing was changed"), "\(output)")
