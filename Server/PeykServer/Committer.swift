@@ -228,8 +228,8 @@ final class Committer {
     private func claimsHold(_ commit: SealedCommit, _ site: SiteDocument, _ user: UserDocument) throws -> Bool {
         let claim = commit.envelope.clock
         guard let epoch = claim.lineage.epoch else { return claim.anchor == 0 }
-        // A replica that goes on at or below the fork was not sent anything of the present epoch yet: what it was sent of
-        // the one that its anchor's position is of counts as well.
+        // A replica that goes on at or below the fork was not sent anything of the present epoch yet: what it was
+        // sent of the one that its anchor's position is of counts as well.
         let sent = max(site.sent(in: epoch), site.sent(in: claim.lineage.epoch(of: claim.anchor)))
         guard claim.anchor >= 0, claim.anchor <= sent else { return false }
         if let last = site.lastAnchor, last.epoch == epoch, claim.anchor < last.position { return false }
