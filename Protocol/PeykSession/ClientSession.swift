@@ -301,7 +301,7 @@ public struct ClientSession: Equatable, Sendable {
     {
         guard case .open(var open) = state else { return [] }
         open.applying -= 1
-        open.cursor = max(open.cursor, cursor)
+        open.cursor = cursor  // lower than before where a restored server's history is shorter
         open.report = max(open.report, report)
         open.isBackfilling = isBackfilling
         Self.want(fetch, &open)
