@@ -52,6 +52,7 @@ extension Replica {
             for open in welcome.openAnswers { try adopt(open, &book, context, meta) }
             try endWaiting(but: welcome.openAnswers, meta)
             try begin(welcome, context, meta)
+            if try meta.backfill == nil { try context.leaveToRows(upTo: try meta.cursor) }
             try context.settle()
             try lowerClock(to: welcome.stamp, context, meta)
             try Failpoint.hitOrThrow("replica.adopt.before-commit")

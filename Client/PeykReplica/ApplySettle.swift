@@ -9,6 +9,23 @@ extension ApplyContext {
         try settleForest()
     }
 
+    /// Takes acknowledged commits out of the overlay whose position the confirmed rows have reached already.
+    func leaveToRows(upTo cursor: Position) throws {
+        let rows = try connection.rows(
+            "SELECT seq FROM peyk_commit WHERE state = 1 AND position <= ?1", [.integer(cursor)])
+        for seq in rows.compactMap({ $0.first?.integerValue }) {
+            let body = try overlay.body(seq, connection)
+            for change in body.changes {
+                let key = RecordKey(table: change.table, record: change.record)
+                guard schema.tables.indices.contains(key.table), dirty[key] == nil else { continue }
+                dirty[key] = .some(try confirmed(key))
+            }
+            overlay.remove(seq, body)
+            try connection.run("UPDATE peyk_commit SET state = 2 WHERE seq = ?1", [.integer(seq)])
+        }
+        try settle()
+    }
+
     /// Lays a commit over the rows again that was merged for the replica till now, and waits on the server (rule I7.5).
     func show(waiting seq: Sequence64, _ body: CommitBody) throws {
         for change in body.changes {

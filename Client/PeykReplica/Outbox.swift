@@ -50,6 +50,17 @@ extension Replica {
         return slice
     }
 
+    /// A commit that was taken in before the pages were read that show here now: no entry of the stream will come for it
+    /// any more, so its acknowledgement takes it out of the overlay (rule B2).
+    func leaveToRows(upTo position: Position) throws {
+        let isReached = try reading { connection in
+            let meta = Meta(connection: connection)
+            return try meta.backfill == nil && position <= meta.cursor
+        }
+        guard isReached else { return }
+        try applying { context, meta in try context.leaveToRows(upTo: try meta.cursor) }
+    }
+
     /// The server has these commits for good (rule A1). Rows do not change: only the stream changes them.
     public func acknowledge(_ acknowledge: Acknowledge) throws {
         guard !acknowledge.items.isEmpty else { return }
@@ -72,5 +83,6 @@ extension Replica {
             try Failpoint.hitOrThrow("replica.acknowledge.before-commit")
         }
         Failpoint.hit("replica.acknowledge.stored")
+        try leaveToRows(upTo: acknowledge.items.map(\.position).min() ?? 0)
     }
 }

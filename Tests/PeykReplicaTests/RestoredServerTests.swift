@@ -82,6 +82,21 @@ private typealias F = ApplyFixture
         #expect(try replica.confirmed(customer)?[3] == .integer(7))
     }
 
+    @Test("an acknowledgement that comes after the pages which have the commit takes it out of the overlay (I8, B2)")
+    func acknowledgedLate() throws {
+        let (replica, own) = try merged()
+        _ = try replica.replica.adopt(restored(1, head: 1))
+        // The push was taken in at 2, before the first page was read; no entry of the log will come for it any more.
+        try replica.replica.store(
+            F.page(F.customer, [(1, F.customerRow("Kaveh", visits: 7))], at: 2, endsBackfill: true))
+        _ = try replica.replica.apply(F.batch(2, 2, [], isWhole: true))
+        try replica.replica.acknowledge(
+            Acknowledge(items: [.init(seq: 1, commit: own.id, position: 2, receipt: [])], credit: 0))
+        #expect(try replica.shown(customer)?[3] == .integer(7))
+        #expect(try replica.confirmed(customer)?[3] == .integer(7))
+        #expect(try replica.replica.pendingCommits().isEmpty)
+    }
+
     @Test("what comes back in the log after the pages, before its acknowledgement, counts once (I8, B1)")
     func returnedInTheWindow() throws {
         let (replica, own) = try merged()
