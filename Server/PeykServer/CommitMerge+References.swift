@@ -221,18 +221,4 @@ extension CommitMerge {
             }
         }
     }
-
-    /// Rule D3: a soft reference is emptied when its target does not live. No cell clock changes: nobody wrote it.
-    func emptyDangling() throws {
-        for (key, field, target) in dangling {
-            guard let stored = try current(key), stored.state.isAlive,
-                stored.state.row[field].recordID == target.record,
-                try current(target)?.state.isAlive != true,
-                schema.table(at: key.table)?.fields[field].isRequired == false
-            else { continue }
-            var state = stored.state
-            state.row[field] = .null
-            try put(state, at: key, stored)
-        }
-    }
 }

@@ -121,7 +121,9 @@ final class CommitMerge {
         try carryOutOperations()
         try retryDeletes()
         try bringBackTargets()
+        try findDangling()
         try emptyDangling()
+        try putBackReferences()
         try findDuplicates()
         try settleAudiences()
         if body.has(.whole), notices.contains(where: \.code.parks) { throw WholeRefusal(notices: wholeNotices()) }

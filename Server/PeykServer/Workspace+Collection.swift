@@ -151,6 +151,7 @@ extension Workspace {
         }
         for (key, position) in candidates {
             try transaction.drop(key)
+            try transaction.forgetEmptied(to: key)
             collection.tombstoneHorizon = max(collection.tombstoneHorizon, position)
         }
         collection.tombstones += Int64(candidates.count)

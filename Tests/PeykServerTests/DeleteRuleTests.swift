@@ -117,6 +117,87 @@ struct DeleteRuleTests {
         try team.check()
     }
 
+    private func refer(_ team: Team, to other: RecordID) throws {
+        team.ann.insert("customer", other, ["name": "Other", "territory_id": Value(Office.north)])
+        try team.syncAll()
+        team.ann.set("customer", team.customer, ["referrer_id": Value(other)])
+        try team.syncAll()
+    }
+
+    private func revive(_ record: RecordID) -> PeykModel.Operation {
+        PeykModel.Operation(kind: .revive, table: Sample.table("customer"), record: record)
+    }
+
+    @Test("D3: what was emptied with a record comes back with it, also what was written while it was away")
+    func referenceComesBack() throws {
+        let team = try Team()
+        let other = Sample.id(501)
+        try refer(team, to: other)
+        let late = Sample.id(505)
+        team.manager.insert(
+            "customer", late, ["name": "Late", "territory_id": Value(Office.north), "referrer_id": Value(other)])
+        team.ben.delete("customer", other)
+        try team.ben.sync()
+        try team.syncAll()
+        #expect(team.manager.value("customer", late, "referrer_id") == .null)
+        let undo = team.ben.commit([], [revive(other)])
+        try team.syncAll()
+        #expect(team.ben.answers[undo.id]?.isPlain == true, "\(String(describing: team.ben.answers[undo.id]))")
+        #expect(team.ann.value("customer", other, "name") == "Other")
+        for record in [team.customer, late] {
+            #expect(try team.office.value("customer", record, "referrer_id") == Value(other))
+            #expect(team.ann.value("customer", record, "referrer_id") == Value(other))
+        }
+        try team.check()
+    }
+
+    @Test("D3: what was emptied stays as somebody wrote it since, and where its record is gone")
+    func referenceWrittenSince() throws {
+        let team = try Team()
+        let (other, third) = (Sample.id(501), Sample.id(506))
+        try refer(team, to: other)
+        team.ann.insert(
+            "customer", third, ["name": "Third", "territory_id": Value(Office.north), "referrer_id": Value(other)])
+        try team.syncAll()
+        team.ben.delete("customer", other)
+        try team.syncAll()
+        team.ann.set("customer", team.customer, ["referrer_id": .null, "name": "Acme 2"])
+        team.manager.delete("customer", third)
+        try team.syncAll()
+        team.ben.commit([], [revive(other)])
+        try team.syncAll()
+        #expect(try team.office.value("customer", team.customer, "referrer_id") == .null)
+        #expect(try team.office.row("customer", third) == nil)
+        // Again without anything kept from the first time.
+        team.ben.delete("customer", other)
+        try team.syncAll()
+        team.ben.commit([], [revive(other)])
+        try team.syncAll()
+        #expect(try team.office.value("customer", team.customer, "referrer_id") == .null)
+        try team.check()
+    }
+
+    @Test("D3: a record that comes back does not refer to what was deleted while it was away, until that is back too")
+    func revivedReferrer() throws {
+        let team = try Team()
+        let other = Sample.id(501)
+        try refer(team, to: other)
+        team.ann.commit([
+            Sample.delete("opportunity", team.deal), Sample.delete("customer", team.customer),
+        ])
+        try team.syncAll()
+        team.ben.delete("customer", other)
+        try team.syncAll()
+        team.ann.commit([], [revive(team.customer)])
+        try team.syncAll()
+        #expect(team.ann.value("customer", team.customer, "name") == "Acme")
+        #expect(team.ann.value("customer", team.customer, "referrer_id") == .null)
+        team.ben.commit([], [revive(other)])
+        try team.syncAll()
+        #expect(team.ann.value("customer", team.customer, "referrer_id") == Value(other))
+        try team.check()
+    }
+
     @Test("D3: reference data is not deleted while something refers to it")
     func referenceData() throws {
         let team = try Team()
