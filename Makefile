@@ -39,6 +39,7 @@ test: deps lint ## Lint, build, and run every test (the demo too, as one of them
 	$(TEST) --no-parallel --filter '^CrashTests\.'
 	$(TEST) --no-parallel --filter '^FaultTests\.'
 	$(TEST) --no-parallel --filter '^FailureTests\.'
+	$(TEST) --no-parallel --filter '^ChaosTests\.'
 
 crash: deps ## Kill peyk KILLS times and peykd SERVER_KILLS times, at failpoints and at random (SEED replays)
 	$(SWIFT) build --build-tests

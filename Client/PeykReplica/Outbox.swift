@@ -50,8 +50,8 @@ extension Replica {
         return slice
     }
 
-    /// A commit that was taken in before the pages were read that show here now: no entry of the stream will come for it
-    /// any more, so its acknowledgement takes it out of the overlay (rule B2).
+    /// A commit that was taken in before the pages were read that show here now: no entry of the stream will come for
+    /// it any more, so its acknowledgement takes it out of the overlay (rule B2).
     func leaveToRows(upTo position: Position) throws {
         let isReached = try reading { connection in
             let meta = Meta(connection: connection)

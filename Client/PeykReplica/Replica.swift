@@ -22,7 +22,7 @@ public final class Replica: Sendable {
     let overlay = OverlayCache()
 
     /// The file's layout, for programs of other versions.
-    static let layoutVersion: Int64 = 1
+    static let layoutVersion: Int64 = 2
 
     private init(home: String, database: Database, environment: ReplicaEnvironment) {
         self.home = home

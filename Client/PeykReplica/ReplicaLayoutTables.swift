@@ -113,7 +113,8 @@ extension Layout {
             kind TEXT NOT NULL,
             table_name TEXT,
             record_id TEXT,
-            argument TEXT
+            argument TEXT,
+            nonce INTEGER NOT NULL DEFAULT (random())
         ) STRICT;
         CREATE TABLE peyk_lineage(id INTEGER PRIMARY KEY, eras BLOB NOT NULL) STRICT;
         CREATE TABLE peyk_commit(

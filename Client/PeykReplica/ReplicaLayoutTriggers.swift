@@ -12,9 +12,9 @@ enum CaptureKind: Int64, Sendable {
 
 /// Capture (design §4): persistent triggers in plain SQL, so that writes of every program are seen.
 ///
-/// A capture row is `(n, op, rid, record, m0…, b0…)`: the rowid is a hint for a quick join and is checked
-/// against `record` at sealing, since VACUUM may renumber rows; the masks name the columns whose former values
-/// are kept.
+/// A capture row is `(n, nonce, op, rid, record, m0…, b0…)`: the nonce tells one write from another, also in copies
+/// of the file (``SealIdentity``); the rowid is a hint for a quick join and is checked against `record` at sealing,
+/// since VACUUM may renumber rows; the masks name the columns whose former values are kept.
 extension TableLayout {
     private static let unmuted = "NOT EXISTS (SELECT 1 FROM peyk_mute)"
 
@@ -48,7 +48,8 @@ extension TableLayout {
     private func triggerName(_ kind: String) -> String { Self.quoted("peyk_\(kind)_\(name)") }
 
     private var captureColumns: String {
-        list(["n INTEGER PRIMARY KEY", "op INTEGER", "rid INTEGER", "record TEXT"], masks, befores)
+        let nonce = "nonce INTEGER NOT NULL DEFAULT (random())"
+        return list(["n INTEGER PRIMARY KEY", nonce, "op INTEGER", "rid INTEGER", "record TEXT"], masks, befores)
     }
 
     private var guards: [String] {

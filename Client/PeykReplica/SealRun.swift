@@ -15,6 +15,8 @@ final class SealRun {
     private let sheets: [SealSheet]
     /// The sheets are filled already (``LiveCapture``); else the capture tables are scanned, and emptied.
     let isLive: Bool
+    /// The writes of other programs, which may have been copied before they were sealed.
+    private var identity: SealIdentity?
 
     init(replica: Replica, connection: Connection, facts: SealFacts, origin: SealOrigin) {
         self.replica = replica
@@ -38,7 +40,11 @@ final class SealRun {
             throw ReplicaError.busy("The first sync is still loading this replica.")
         }
         var touched = touched
-        if !isLibrary { touched = try SealReferences(run: self).complete(touched) }
+        if !isLibrary {
+            // Before references are completed, which writes of this program's own.
+            identity = try SealIdentity(connection, touched.map { layout.tables[$0] })
+            touched = try SealReferences(run: self).complete(touched)
+        }
         let tables = touched.count < 2 ? touched : layout.parentsFirst.filter { touched.contains($0) }
         defer { for table in tables { sheets[table].clear() } }
         if !isLive { for table in tables { try scan(table) } }
@@ -197,7 +203,7 @@ final class SealRun {
         _ pieces: ArraySlice<Piece>, _ operations: [Operation], isMassDelete: Bool
     ) throws {
         let environment = replica.environment
-        let id = CommitID(bits: UUIDBits(high: environment.random(), low: environment.random()))
+        let id = identity?.next() ?? CommitID(bits: UUIDBits(high: environment.random(), low: environment.random()))
         var header = ByteWriter(capacity: 64)
         CommitBody.writeHeader(
             id: id, schemaVersion: layout.schema.version, operations: operations, to: &header)

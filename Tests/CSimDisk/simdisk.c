@@ -292,6 +292,33 @@ static int full_path(sqlite3_vfs *vfs, const char *path, int count, char *out) {
     return machine->xFullPathname(machine, path, count, out);
 }
 
+// What SQLite seeds its generator with. Guarded by `lock`.
+static uint64_t random_seed;
+static int has_random_seed;
+
+static int random_bytes(sqlite3_vfs *vfs, int count, char *out) {
+    (void)vfs;
+    pthread_mutex_lock(&lock);
+    int is_seeded = has_random_seed;
+    uint64_t state = random_seed;
+    pthread_mutex_unlock(&lock);
+    if (!is_seeded) return machine->xRandomness(machine, count, out);
+    for (int i = 0; i < count; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        out[i] = (char)(state >> 56);
+    }
+    return count;
+}
+
+void simdisk_seed_random(uint64_t seed) {
+    pthread_mutex_lock(&lock);
+    random_seed = seed;
+    has_random_seed = 1;
+    pthread_mutex_unlock(&lock);
+    // Forgets the generator's state, so that the next number asks for a seed.
+    sqlite3_randomness(0, NULL);
+}
+
 int simdisk_install(void) {
     pthread_mutex_lock(&lock);
     int result = SQLITE_OK;
@@ -307,6 +334,7 @@ int simdisk_install(void) {
             ours.xDelete = delete_file;
             ours.xAccess = access_file;
             ours.xFullPathname = full_path;
+            ours.xRandomness = random_bytes;
             result = sqlite3_vfs_register(&ours, 1);
         }
     }

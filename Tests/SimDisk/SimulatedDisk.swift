@@ -43,6 +43,12 @@ public final class SimulatedDisk: @unchecked Sendable {
         public var description: String { "The simulated disk could not be set up: no memory, or SQLite refused." }
     }
 
+    /// SQLite's own random numbers follow from `seed` from now on, in the whole process.
+    public static func seedRandomNumbers(_ seed: UInt64) throws {
+        guard simdisk_install() == 0 else { throw Unavailable() }
+        simdisk_seed_random(seed)
+    }
+
     /// Where disks live: in memory where the machine has that, else in the temporary folder.
     public static let root: String = {
         let shared = "/dev/shm"

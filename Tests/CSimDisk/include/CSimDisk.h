@@ -35,6 +35,9 @@ enum {
     SIMDISK_STOP = 4,
 };
 
+// From now on SQLite's own random numbers, of the whole process, follow from `seed`.
+void simdisk_seed_random(uint64_t seed);
+
 // Makes the VFS SQLite's default, once for the process. Connections that are open keep their own.
 // Returns SQLite's result code.
 int simdisk_install(void);

@@ -53,6 +53,8 @@ final class SimulatedWorld {
         self.schedule = schedule
         self.plant = plant
         template = try Template.shared()
+        // Captured writes of other programs have nonces of SQLite's generator (decision 0018).
+        try SimulatedDisk.seedRandomNumbers(schedule.seed)
         time = SimulatedTime(seed: schedule.seed)
         time.advance(86_400_000)
         server = try SimulatedServer(template, time: time, plant: plant)
