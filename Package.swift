@@ -110,6 +110,7 @@ let targets: [Target] = [
         ]),
 
     // Tests.
+    library("SeededRandom", in: "Tests"),
     .target(name: "CSimDisk", path: "Tests/CSimDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     library("SimDisk", in: "Tests", ["CSimDisk"]),
     tests("SimDiskTests", ["PeykModel", "PeykSQLite", "SimDisk"]),
@@ -123,10 +124,10 @@ let targets: [Target] = [
     tests(
         "SimulationTests",
         ["PeykModel", "PeykSQLite", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimDisk", "SimulationKit"]),
-    tests("PeykModelTests", ["PeykModel"]),
-    tests("PeykMergeTests", ["PeykModel", "PeykMerge"]),
+    tests("PeykModelTests", ["SeededRandom", "PeykModel"]),
+    tests("PeykMergeTests", ["SeededRandom", "PeykModel", "PeykMerge"]),
     tests("PeykSessionTests", ["PeykModel", "PeykSession"]),
-    tests("PeykWireTests", ["PeykModel", "PeykSession", "PeykWire"]),
+    tests("PeykWireTests", ["SeededRandom", "PeykModel", "PeykSession", "PeykWire"]),
     tests("PeykSQLiteTests", ["PeykModel", "PeykSQLite"]),
     tests("PeykCRMTests", ["PeykModel", "PeykCRM", "PeykConsole", "PeykSQLite"]),
     tests(
@@ -134,18 +135,19 @@ let targets: [Target] = [
         ["PeykModel", "PeykSession", "PeykWire", "PeykTransport", nioCore, nioPosix, nioSSL, crypto, x509, asn1]),
     tests(
         "PeykReplicaTests",
-        ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica"]),
-    tests("PeykServerTests", ["PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykServer", crypto]),
+        ["SeededRandom", "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica"]),
+    tests(
+        "PeykServerTests", ["SeededRandom", "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykServer", crypto]),
     tests("StoreContractTests", ["PeykModel", "PeykMerge", "PeykSQLite", "PeykServer", "PeykStoreSQLite"]),
     tests(
         "ConvergenceTests",
         ["PeykModel", "PeykMerge", "PeykSession", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimulationKit"]),
-    library("ProgramKit", in: "Tests", [nioCore, nioPosix, nioSSL]),
+    library("ProgramKit", in: "Tests", ["SeededRandom", nioCore, nioPosix, nioSSL]),
     // The programs are dependencies so that they are built; the tests run them as processes.
-    tests("IntegrationTests", ["PeykModel", "PeykCRM", "ProgramKit", "peyk", "peykd"]),
-    tests("CrashTests", ["ProgramKit", "peyk", "peykd"]),
-    tests("ChaosTests", ["ProgramKit", "peyk", "peykd"]),
-    tests("FailureTests", ["ProgramKit", "peyk", "peykd"]),
+    tests("IntegrationTests", ["SeededRandom", "PeykModel", "PeykCRM", "ProgramKit", "peyk", "peykd"]),
+    tests("CrashTests", ["SeededRandom", "ProgramKit", "peyk", "peykd"]),
+    tests("ChaosTests", ["SeededRandom", "ProgramKit", "peyk", "peykd"]),
+    tests("FailureTests", ["SeededRandom", "ProgramKit", "peyk", "peykd"]),
     tests(
         "FaultTests",
         [

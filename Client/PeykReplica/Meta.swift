@@ -193,32 +193,15 @@ struct Meta {
 
 extension Lineage {
     func encoded() -> [UInt8] {
-        var writer = ByteWriter(capacity: 1 + eras.count * 20)
+        var writer = ByteWriter(capacity: 32)
         encode(to: &writer)
         return writer.bytes
     }
 
-    func encode(to writer: inout ByteWriter) {
-        writer.count(eras.count)
-        for era in eras {
-            writer.bits(era.epoch.bits)
-            writer.varint(UInt64(bitPattern: era.after))
-        }
-    }
-
     init(decoding bytes: [UInt8]) throws(DecodeError) {
         var reader = ByteReader(bytes)
-        try self.init(from: &reader)
+        self = try Lineage(from: &reader)
         try reader.finish()
-    }
-
-    init(from reader: inout ByteReader) throws(DecodeError) {
-        var eras: [Era] = []
-        for _ in 0..<(try reader.count()) {
-            let epoch = Epoch(bits: try reader.bits())
-            eras.append(Era(epoch: epoch, after: try reader.natural()))
-        }
-        self.init(eras)
     }
 }
 
@@ -269,30 +252,13 @@ extension Grant {
 extension VectorClock {
     func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 48)
-        lineage.encode(to: &writer)
-        writer.varint(UInt64(bitPattern: anchor))
-        writer.count(dots.count)
-        for dot in dots {
-            writer.fixed(dot.site.rawValue)
-            writer.varint(UInt64(bitPattern: dot.seq))
-        }
-        writer.count(former.count)
-        for id in former { writer.bits(id.bits) }
+        encode(to: &writer)
         return writer.bytes
     }
 
     init(decoding bytes: [UInt8]) throws(DecodeError) {
         var reader = ByteReader(bytes)
-        let lineage = try Lineage(from: &reader)
-        let anchor = try reader.natural()
-        var dots: [Dot] = []
-        for _ in 0..<(try reader.count()) {
-            let site = SiteID(rawValue: try reader.fixed())
-            dots.append(Dot(site: site, seq: try reader.natural()))
-        }
-        var former: [CommitID] = []
-        for _ in 0..<(try reader.count()) { former.append(CommitID(bits: try reader.bits())) }
+        self = try VectorClock(from: &reader)
         try reader.finish()
-        self.init(lineage: lineage, anchor: anchor, dots: dots, former: former)
     }
 }

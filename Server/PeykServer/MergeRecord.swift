@@ -73,7 +73,7 @@ extension MergeRecord {
         change.encode(to: &out)
         Self.encode(before, &out)
         Self.encode(writer, &out)
-        Self.encode(clock, &out)
+        clock.encode(to: &out)
         let flags = [isServer, allowsReopen, settles, isForced, hasLivingChildren, isRefused, undoes != nil]
         out.byte(flags.enumerated().reduce(0) { $0 | ($1.element ? 1 << $1.offset : 0) })
         if let undoes { out.bits(undoes.bits) }
@@ -107,7 +107,7 @@ extension MergeRecord {
         key = RecordKey(table: change.table, record: change.record)
         before = try Self.state(&reader)
         writer = try Self.writer(&reader)
-        clock = try Self.clock(&reader)
+        clock = try VectorClock(from: &reader)
         let flags = try reader.byte()
         isServer = flags & 1 != 0
         allowsReopen = flags & 2 != 0
@@ -163,38 +163,5 @@ extension MergeRecord {
         let stamp = HLC(rawValue: try reader.fixed())
         return Writer(
             position: position, epoch: epoch, dot: dot, stamp: stamp, commit: CommitID(bits: try reader.bits()))
-    }
-
-    private static func encode(_ clock: VectorClock, _ out: inout ByteWriter) {
-        out.count(clock.lineage.eras.count)
-        for era in clock.lineage.eras {
-            out.bits(era.epoch.bits)
-            out.signed(era.after)
-        }
-        out.signed(clock.anchor)
-        out.count(clock.dots.count)
-        for dot in clock.dots {
-            out.fixed(dot.site.rawValue)
-            out.signed(dot.seq)
-        }
-        out.count(clock.former.count)
-        for commit in clock.former { out.bits(commit.bits) }
-    }
-
-    private static func clock(_ reader: inout ByteReader) throws(DecodeError) -> VectorClock {
-        var eras: [Era] = []
-        for _ in 0..<(try reader.count()) {
-            let epoch = Epoch(bits: try reader.bits())
-            eras.append(Era(epoch: epoch, after: try reader.signed()))
-        }
-        let anchor = try reader.signed()
-        var dots: [Dot] = []
-        for _ in 0..<(try reader.count()) {
-            let site = SiteID(rawValue: try reader.fixed())
-            dots.append(Dot(site: site, seq: try reader.signed()))
-        }
-        var former: [CommitID] = []
-        for _ in 0..<(try reader.count()) { former.append(CommitID(bits: try reader.bits())) }
-        return VectorClock(lineage: Lineage(eras), anchor: anchor, dots: dots, former: former)
     }
 }

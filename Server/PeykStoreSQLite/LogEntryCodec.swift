@@ -13,7 +13,7 @@ enum LogEntryCodec {
         var writer = ByteWriter(capacity: 128 + entry.effects.count * 160)
         writer.byte(format)
         writer.bits(entry.chain)
-        encode(entry.clock, to: &writer)
+        entry.clock.encode(to: &writer)
         writer.count(entry.effects.count)
         for effect in entry.effects { try encode(effect, to: &writer, audience: number) }
         encode(entry.answer, to: &writer)
@@ -31,47 +31,12 @@ enum LogEntryCodec {
         var reader = ByteReader(bytes)
         guard try reader.byte() == format else { throw DecodeError.malformed("unknown format of a log entry") }
         let chain = try reader.bits()
-        let clock = try decodeClock(&reader)
+        let clock = try VectorClock(from: &reader)
         var effects: [LogEffect] = []
         for _ in 0..<(try reader.count()) { effects.append(try decodeEffect(&reader, audience: audience)) }
         let answer = try decodeAnswer(&reader)
         try reader.finish()
         return Content(chain: chain, clock: clock, effects: effects, answer: answer)
-    }
-
-    // MARK: - Clock
-
-    private static func encode(_ clock: VectorClock, to writer: inout ByteWriter) {
-        writer.count(clock.lineage.eras.count)
-        for era in clock.lineage.eras {
-            writer.bits(era.epoch.bits)
-            writer.signed(era.after)
-        }
-        writer.signed(clock.anchor)
-        writer.count(clock.dots.count)
-        for dot in clock.dots {
-            writer.fixed(dot.site.rawValue)
-            writer.signed(dot.seq)
-        }
-        writer.count(clock.former.count)
-        for commit in clock.former { writer.bits(commit.bits) }
-    }
-
-    private static func decodeClock(_ reader: inout ByteReader) throws(DecodeError) -> VectorClock {
-        var eras: [Era] = []
-        for _ in 0..<(try reader.count()) {
-            let epoch = Epoch(bits: try reader.bits())
-            eras.append(Era(epoch: epoch, after: try reader.signed()))
-        }
-        let anchor = try reader.signed()
-        var dots: [Dot] = []
-        for _ in 0..<(try reader.count()) {
-            let site = SiteID(rawValue: try reader.fixed())
-            dots.append(Dot(site: site, seq: try reader.signed()))
-        }
-        var former: [CommitID] = []
-        for _ in 0..<(try reader.count()) { former.append(CommitID(bits: try reader.bits())) }
-        return VectorClock(lineage: Lineage(eras), anchor: anchor, dots: dots, former: former)
     }
 
     // MARK: - Effect

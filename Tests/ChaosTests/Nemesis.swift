@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 
 /// Who makes life hard: the weather on the line, kills and stops of the server, an administrator at work.
 struct Nemesis: Sendable {

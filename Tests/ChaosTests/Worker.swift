@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 
 /// One rep, and the copies that were made of her laptop, until the time is up.
 struct Worker: Sendable {

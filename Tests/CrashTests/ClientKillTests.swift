@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 import Testing
 
 /// SIGKILL of `peyk`: at each named failpoint, at the n-th SQL statement or transaction, and at random times.

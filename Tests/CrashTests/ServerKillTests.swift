@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 import Testing
 
 /// SIGKILL of `peykd serve`: at each named failpoint, at the n-th SQL statement, and at random times, while three reps

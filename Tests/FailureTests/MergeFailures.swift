@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 import Testing
 
 /// Merging, deletes and tombstones. Each test is a failure that a shipped system had (Tests/README.md).

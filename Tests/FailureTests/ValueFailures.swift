@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 import Testing
 
 /// Values and references. Each test is a failure that a shipped system had (Tests/README.md).

@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 import Testing
 
 /// Strangers on the port, and replicas that are told a wrong story. Each is refused; the server stays up.

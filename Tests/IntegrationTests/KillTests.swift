@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 import Testing
 
 /// SIGKILL at any moment of a sync of 10,000 changes: of the client, of the server, in both directions.

@@ -1,5 +1,6 @@
 import Foundation
 import ProgramKit
+import SeededRandom
 import Testing
 
 /// Ten replicas in processes of their own, offline over the same 300 records, then syncing until all is quiet.

@@ -1,6 +1,7 @@
 import Foundation
 import PeykMerge
 import PeykModel
+import SeededRandom
 import Testing
 
 @Suite("Arrival order at the server does not matter (P5, P6)")

@@ -1,5 +1,6 @@
 import PeykMerge
 import PeykModel
+import SeededRandom
 
 /// A random history of one record: each commit is made by an author who sees the merged state of what they have seen.
 struct History: CustomStringConvertible {

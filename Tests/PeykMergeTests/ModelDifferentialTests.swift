@@ -1,6 +1,7 @@
 import Foundation
 import PeykMerge
 import PeykModel
+import SeededRandom
 import Testing
 
 /// Compares single cells with the executable model of the rules, where that lies beside the repository.

@@ -1,5 +1,6 @@
 import PeykMerge
 import PeykModel
+import SeededRandom
 import Testing
 
 @Suite("Plain effects, forecasts and what the seal makes of rows (M4, K6)")

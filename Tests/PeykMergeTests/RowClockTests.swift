@@ -1,5 +1,6 @@
 import PeykMerge
 import PeykModel
+import SeededRandom
 import Testing
 
 @Suite("Row clocks as bytes")

@@ -1,4 +1,5 @@
 import PeykModel
+import SeededRandom
 import Testing
 
 @testable import PeykMerge

@@ -1,5 +1,6 @@
 import PeykMerge
 import PeykModel
+import SeededRandom
 import Testing
 
 @Suite("Validation of changes, the same on server and replica")

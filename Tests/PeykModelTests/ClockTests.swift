@@ -1,4 +1,5 @@
 import PeykModel
+import SeededRandom
 import Testing
 
 @Suite("Hybrid logical clocks (C2, C3, C4, P7, P8)")

@@ -1,4 +1,5 @@
 import PeykModel
+import SeededRandom
 import Testing
 
 @Suite("Bytes in and out (P29)")

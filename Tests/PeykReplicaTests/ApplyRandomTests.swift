@@ -2,23 +2,12 @@ import PeykMerge
 import PeykModel
 import PeykSQLite
 import PeykSession
+import SeededRandom
 import Testing
 
 @testable import PeykReplica
 
 private typealias F = ApplyFixture
-
-/// Deterministic: the seed is the test's argument.
-private struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
 
 /// A server of a few lines: a table of rows, and a log of what each position did for one session.
 private struct TinyServer {
@@ -135,7 +124,7 @@ private struct TinyServer {
         "P1, P11, P17, P22: whatever comes, confirmed rows are the server's, and shown rows are the overlay's",
         arguments: 1...60)
     func converges(seed: UInt64) throws {
-        var random = SplitMix64(state: seed)
+        var random = SplitMix64(seed: seed)
         let replica = try F.replica()
         try replica.begin()
         var server = TinyServer()

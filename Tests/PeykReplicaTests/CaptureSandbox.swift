@@ -2,6 +2,7 @@ import Foundation
 import PeykModel
 import PeykReplica
 import PeykSQLite
+import SeededRandom
 import Synchronization
 import Testing
 
@@ -9,7 +10,7 @@ import Testing
 final class CaptureSandbox: Sendable {
     let home: String
     let clock = Mutex<Int64>(1_800_000_000_000)
-    private let generator = Mutex(SplitMix(seed: 7))
+    private let generator = Mutex(SplitMix64(seed: 7))
 
     static let site = SiteID(rawValue: 0x00AB_CDEF_0123_4567)
     static let user = RecordID(bits: UUIDBits(high: 0x0000_0000_0000_7000, low: 0x8000_0000_0000_0001))
@@ -121,19 +122,6 @@ final class CaptureSandbox: Sendable {
                 ], appendOnly: true),
             Table("wide", .reference, fields: (0..<130).map { Field("f\($0)", .integer) }),
         ])
-}
-
-/// SplitMix64: the same numbers on every platform and in every version.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
 }
 
 /// What a test looks at: the commits of the outbox, decoded.

@@ -1,6 +1,7 @@
 import Foundation
 import PeykModel
 import PeykSQLite
+import SeededRandom
 import Testing
 
 @testable import PeykReplica
@@ -255,9 +256,9 @@ struct LiveCaptureTests {
 
 /// Random statements over a few records: all that SQL can do to a row, much of it wrong.
 private struct SQLScript {
-    private var random: SplitMix
+    private var random: SplitMix64
 
-    init(seed: UInt64) { random = SplitMix(seed: seed) }
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
     private mutating func draw(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &random) }
 

@@ -4,6 +4,7 @@ import PeykModel
 import PeykServer
 import PeykSession
 import PeykWire
+import SeededRandom
 
 /// A replica in memory that does what the rules ask of one, without capture: it seals, syncs and applies.
 final class Device {

@@ -2,6 +2,7 @@ import PeykMerge
 import PeykModel
 import PeykServer
 import PeykSession
+import SeededRandom
 import Synchronization
 
 /// A workspace in memory with a clock and random bytes of its own, and IT's side of it.

@@ -3,6 +3,7 @@ import PeykMerge
 import PeykModel
 import PeykServer
 import PeykSession
+import SeededRandom
 import Testing
 
 /// Random offline edits by four devices over few records, with moves, copies of pushes and poisoned commits.

@@ -1,5 +1,6 @@
 import PeykModel
 import PeykWire
+import SeededRandom
 
 /// Rows as they were put in and as they came out.
 struct SampleRow: Equatable {

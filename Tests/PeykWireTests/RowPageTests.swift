@@ -1,5 +1,6 @@
 import PeykModel
 import PeykWire
+import SeededRandom
 import Testing
 
 @Suite("Row pages (B1)")

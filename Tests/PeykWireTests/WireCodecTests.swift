@@ -1,5 +1,6 @@
 import PeykModel
 import PeykSession
+import SeededRandom
 import Testing
 
 @testable import PeykWire

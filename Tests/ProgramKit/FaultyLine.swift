@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import SeededRandom
 import Synchronization
 
 /// A TCP proxy whose line is bad on purpose: it delays, cuts at any byte, swallows, throttles, doubles and, where asked

@@ -1,3 +1,5 @@
+import SeededRandom
+
 /// One random edit: the SQL of it, and what must be found afterwards.
 package struct Edit: Sendable {
     package enum Trace: Sendable, Equatable {

@@ -10,30 +10,6 @@ package enum Scratch {
     }
 }
 
-/// The pseudo-random numbers of a run: one seed makes it (Steele, Lea and Flood, *SplitMix*, 2014).
-package struct SplitMix64 {
-    private var state: UInt64
-    package init(seed: UInt64) { state = seed }
-
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    /// At least 0 and below `bound`, by our own rule, so that a seed means the same under every library.
-    package mutating func draw(_ bound: Int) -> Int { bound <= 1 ? 0 : Int((next() >> 33) % UInt64(bound)) }
-    package mutating func pick<Element>(_ list: [Element]) -> Element { list[draw(list.count)] }
-
-    package mutating func shuffled<Element>(_ list: [Element]) -> [Element] {
-        var list = list
-        for index in stride(from: list.count - 1, to: 0, by: -1) { list.swapAt(index, draw(index + 1)) }
-        return list
-    }
-}
-
 /// JSON as it comes from `--format json`, read leniently by tests.
 package enum JSON: Sendable, Equatable {
     case null

@@ -162,31 +162,61 @@ struct RecordWork {
         if let condition = options.condition { conditions.append("(\(condition))") }
         if !options.isAll, table.fieldIndex("archived") != nil { conditions.append("COALESCE(archived, 0) = 0") }
         let columns = table.fields.map { "\"\($0.name)\"" }.joined(separator: ", ")
-        var sql = "SELECT id, \(columns) FROM \"\(table.name)\""
-        if !conditions.isEmpty { sql += " WHERE " + conditions.joined(separator: " AND ") }
-        sql += " ORDER BY \(try order(options.sort, reading)), id"
-        if let limit = options.limit { sql += " LIMIT \(limit + 1)" }
+        let source =
+            "FROM \"\(table.name)\"" + (conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND "))
         do {
-            return try read.rows(sql, []).compactMap { row in
-                row.first?.textValue.map { ($0, Row(Array(row.dropFirst()))) }
+            switch try order(options.sort, reading) {
+            case .sql(let order):
+                var sql = "SELECT id, \(columns) \(source) ORDER BY \(order), id"
+                if let limit = options.limit { sql += " LIMIT \(limit + 1)" }
+                return try read.rows(sql, []).compactMap { row in
+                    row.first?.textValue.map { ($0, Row(Array(row.dropFirst()))) }
+                }
+            case .text(let field, let isDescending):
+                var ids = try byText("SELECT id, \"\(field)\" \(source)", isDescending, read)
+                if let limit = options.limit { ids = Array(ids.prefix(limit + 1)) }
+                return try ids.compactMap { id in
+                    try read.rows("SELECT \(columns) FROM \"\(table.name)\" WHERE id = $1", [.text(id)]).first
+                        .map { (id, Row($0)) }
+                }
             }
         } catch let error as SQLiteError where options.condition != nil && !error.isBusy {
             throw Failure(.usage, "The condition of --where cannot be used: \(error.message).")
         }
     }
 
-    private func order(_ sort: String?, _ reading: FieldReading) throws -> String {
+    /// Ids in the order of names (``NameOrder``), which SQLite does not know; what is empty comes first, as in SQLite.
+    private func byText(_ sql: String, _ isDescending: Bool, _ read: LocalRead) throws -> [String] {
+        var keyed: [(key: [UInt8], id: String)] = []
+        for row in try read.rows(sql, []) {
+            guard let id = row[0].textValue else { continue }
+            keyed.append((row[1].textValue.map { NameOrder.key($0) } ?? [], id))
+        }
+        keyed.sort { left, right in
+            if left.key == right.key { return left.id < right.id }
+            return left.key.lexicographicallyPrecedes(right.key) != isDescending
+        }
+        return keyed.map(\.id)
+    }
+
+    private enum Order {
+        case sql(String)
+        case text(field: String, isDescending: Bool)
+    }
+
+    private func order(_ sort: String?, _ reading: FieldReading) throws -> Order {
         guard let sort else {
             switch table.name {
-            case "activity": return "occurred_at DESC"
-            case "task": return "status, due_on IS NULL, due_on"
-            case "stage": return "pipeline_id, position"
-            default: return RecordWork.hasName(table) ? "\"name\" COLLATE NOCASE" : "id"
+            case "activity": return .sql("occurred_at DESC")
+            case "task": return .sql("status, due_on IS NULL, due_on")
+            case "stage": return .sql("pipeline_id, position")
+            default: return RecordWork.hasName(table) ? .text(field: "name", isDescending: false) : .sql("id")
             }
         }
         let isDescending = sort.hasPrefix("-")
-        let index = try reading.field(named: String(isDescending ? sort.dropFirst() : sort[...]))
-        return "\"\(table.fields[index].name)\"" + (isDescending ? " DESC" : "")
+        let field = table.fields[try reading.field(named: String(isDescending ? sort.dropFirst() : sort[...]))]
+        if case .text = field.type { return .text(field: field.name, isDescending: isDescending) }
+        return .sql("\"\(field.name)\"" + (isDescending ? " DESC" : ""))
     }
 
     private static func hasName(_ table: Table) -> Bool { table.fieldIndex("name") != nil }
