@@ -75,7 +75,8 @@ let targets: [Target] = [
     library(
         "PeykReplica", in: "Client",
         [
-            "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykFailpoint", "PeykSQLite", grdb, sqlite, crypto,
+            "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykFailpoint", "PeykSQLite", "CZstd", grdb, sqlite,
+            crypto,
         ]),
     library(
         "PeykSync", in: "Client",

@@ -143,7 +143,7 @@ struct FormerCommits {
             if !isMerged { unanswered.append(id) }
             let earlier = Earlier(
                 seq: statement.int64(0), id: id, position: isMerged ? statement.int64(3) : nil)
-            for change in try CommitBody(decoding: statement.blob(4)).changes {
+            for change in try CommitBody(decoding: try statement.unpacked(4)).changes {
                 byRecord[RecordKey(table: change.table, record: change.record), default: []].append(earlier)
             }
         }

@@ -22,6 +22,8 @@ struct AnswerBook {
     mutating func take(_ settled: SettledCommit, row: (RecordKey) throws -> Row?) throws {
         let answer = settled.answer
         let isWaiting = answer?.verdict == .waiting
+        // Long ago, where it was acknowledged before it came back.
+        try CommitPacking.pack(settled.seq, connection)
         let statement = try connection.statement(
             "UPDATE peyk_commit SET state = ?2, position = ?3, answer = coalesce(?4, answer) WHERE seq = ?1")
         try statement.bind(1, int64: settled.seq)

@@ -210,6 +210,8 @@ extension Replica {
             let meta = Meta(connection: connection)
             if wasConverged { try meta.set(.lastSync, now &+ (try meta.integer(.clockOffset) ?? 0)) }
             try forgetReturned(connection)
+            // The welcome may have told of a backup where no batch came after it.
+            try trim(connection, meta)
             try trimTokens(connection, meta)
             // The log is for `why`: kept as long as the server keeps its own (400 days), and what a restore may need.
             let age = HLC(milliseconds: now &- 400 * 86_400_000)
@@ -224,5 +226,8 @@ extension Replica {
                 [.integer(Int64(bitPattern: age.rawValue)), .integer(horizon)])
         }
         Failpoint.hit("replica.session.finished")
+        // The session has ended well whether or not this does: what another program or a full disk kept from it, the
+        // next session does.
+        try? giveBackFreePages()
     }
 }

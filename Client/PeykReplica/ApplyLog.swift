@@ -66,18 +66,28 @@ struct LoggedEffect: Hashable {
     }
 }
 
-/// Writes and reads `peyk_log`.
+/// Writes and reads `peyk_log`, and `peyk_log_record`, which finds a record's entries.
 enum EntryLog {
+    /// An entry that created so many records has no row in `peyk_log_record` for each of them, but one for all, under
+    /// ``createdMany``: who asks for a record looks through such entries. Imports would pay a tenth of the file else.
+    static let manyFrom = 100
+    /// In the place of a table's index.
+    static let createdMany: Int64 = -1
+
     static func write(
         _ entry: Batch.Entry, _ order: [RecordKey], _ touches: [RecordKey: EntryApplier.Touch],
         _ context: ApplyContext
     ) throws {
         var writer = ByteWriter(capacity: 32 + order.count * 32)
         writer.count(order.count)
+        var created: Set<RecordKey> = []
         for key in order {
             guard let touch = touches[key] else { continue }
-            LoggedEffect(key, touch, context.schema.tables[key.table]).encode(to: &writer)
+            let effect = LoggedEffect(key, touch, context.schema.tables[key.table])
+            if effect.kind == .created { created.insert(key) }
+            effect.encode(to: &writer)
         }
+        let isMany = created.count >= manyFrom
         let statement = try context.connection.statement(
             """
             INSERT INTO peyk_log(position, commit_id, site, seq, stamp, user, clock, effects, answer)
@@ -99,12 +109,25 @@ enum EntryLog {
         try statement.run()
         let index = try context.connection.statement(
             "INSERT INTO peyk_log_record(tbl, record, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
-        for key in order {
+        if isMany {
+            try index.bind([.integer(createdMany), .blob([]), .integer(entry.position)])
+            try index.run()
+        }
+        for key in order where !(isMany && created.contains(key)) {
             try context.bind(index, key)
             try index.bind(3, int64: entry.position)
             try index.run()
         }
     }
+
+    /// The condition on `peyk_log` that leaves the entries of one record: parameters 1 and 2 are its table and its id.
+    /// - Complexity: O(log entries), and O(bytes) of the entries that created many records.
+    static let ofRecord = """
+        position IN (
+            SELECT position FROM peyk_log_record WHERE tbl = ?1 AND record = ?2
+            UNION SELECT m.position FROM peyk_log_record AS m JOIN peyk_log AS l ON l.position = m.position
+            WHERE m.tbl = \(createdMany) AND instr(l.effects, ?2) > 0)
+        """
 
     static func effects(_ bytes: [UInt8]) throws -> [LoggedEffect] {
         var reader = ByteReader(bytes)

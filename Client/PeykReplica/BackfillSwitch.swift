@@ -64,15 +64,21 @@ extension Replica {
 
     /// Commits whose outcome the new rows have.
     private func leaveOverlay(_ state: BackfillState, _ connection: Connection, _ meta: Meta) throws {
-        try connection.run(
+        let rows = try connection.rows(
             """
-            UPDATE peyk_commit SET state = 2, position = coalesce(position, ?1)
-            WHERE state IN (0, 1) AND (position <= ?1 OR (site = ?2 AND seq BETWEEN 1 AND ?3))
+            SELECT seq FROM peyk_commit
+            WHERE state IN (0, 1) AND (position <= ?1 OR (site = ?2 AND seq BETWEEN 1 AND ?3)) ORDER BY seq
             """,
             [
                 .integer(state.reached), .integer(Int64(bitPattern: try meta.site.rawValue)),
                 .integer(state.lastMerged),
             ])
+        for seq in rows.compactMap({ $0.first?.integerValue }) {
+            try CommitPacking.pack(seq, connection)
+            try connection.run(
+                "UPDATE peyk_commit SET state = 2, position = coalesce(position, ?2) WHERE seq = ?1",
+                [.integer(seq), .integer(state.reached)])
+        }
         let former = try meta.former
         guard !former.isEmpty else { return }
         var open: [CommitID] = []

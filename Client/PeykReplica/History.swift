@@ -100,9 +100,8 @@ extension Replica {
     private static func logged(_ key: RecordKey, _ context: ApplyContext) throws -> [HistoryStep] {
         let statement = try context.connection.statement(
             """
-            SELECT l.position, l.commit_id, l.site, l.seq, l.stamp, l.user, l.clock, l.effects, l.answer
-            FROM peyk_log_record AS r JOIN peyk_log AS l ON l.position = r.position
-            WHERE r.tbl = ?1 AND r.record = ?2 ORDER BY r.position
+            SELECT position, commit_id, site, seq, stamp, user, clock, effects, answer
+            FROM peyk_log WHERE \(EntryLog.ofRecord) ORDER BY position
             """)
         try context.bind(statement, key)
         defer { statement.reset() }

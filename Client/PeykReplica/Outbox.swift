@@ -69,6 +69,7 @@ extension Replica {
             let meta = Meta(connection: connection)
             var last = try meta.integer(.lastAcknowledged) ?? 0
             for item in acknowledge.items {
+                try CommitPacking.pack(item.seq, connection)
                 try connection.run(
                     """
                     UPDATE peyk_commit SET state = CASE state WHEN 0 THEN 1 ELSE state END, position = ?3, receipt = ?4

@@ -66,8 +66,8 @@ struct OutboxCommit {
         edits = statement.int64(8)
         position = statement.isNull(9) ? nil : statement.int64(9)
         receipt = statement.blob(10)
-        sealed = statement.blob(11)
-        before = statement.blob(12)
+        sealed = try statement.unpacked(11)
+        before = try statement.unpacked(12)
         answer = statement.isNull(13) ? nil : try? Answer(stored: statement.blob(13))
     }
 

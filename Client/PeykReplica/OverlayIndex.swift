@@ -117,7 +117,7 @@ struct OverlayIndex {
     private mutating func add(_ seq: Sequence64, _ statement: Statement) throws {
         guard let id = CommitID(bytes: statement.blob(1)) else { throw ReplicaError.damaged("a commit has no id") }
         let body: CommitBody
-        do { body = try CommitBody(decoding: statement.blob(3)) } catch {
+        do { body = try CommitBody(decoding: try statement.unpacked(3)) } catch {
             throw ReplicaError.damaged("peyk_commit, seq \(seq): \(error)")
         }
         let answer = statement.isNull(4) ? nil : try? Answer(stored: statement.blob(4))
@@ -182,8 +182,8 @@ struct OverlayIndex {
         do {
             let answer = statement.isNull(2) ? nil : try? Answer(stored: statement.blob(2))
             commit = Opened(
-                body: try CommitBody(decoding: statement.blob(0)).leavingOut(what: answer),
-                before: try BeforeImage.list(decoding: statement.blob(1)))
+                body: try CommitBody(decoding: try statement.unpacked(0)).leavingOut(what: answer),
+                before: try BeforeImage.list(decoding: try statement.unpacked(1)))
         } catch {
             throw ReplicaError.damaged("the commit \(seq) cannot be read: \(error)")
         }

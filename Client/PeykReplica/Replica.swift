@@ -57,7 +57,8 @@ public final class Replica: Sendable {
             // Made beside its place, so that a crash half-way leaves no half replica.
             let draft = path + ".new"
             for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: draft + suffix) }
-            let made = try Database(path: draft, access: .create, lockPath: nil, busySeconds: busySeconds)
+            let made = try Database(
+                path: draft, access: .create, lockPath: nil, busySeconds: busySeconds, mayShrink: true)
             let layout = Layout(schema: schema ?? Schema(version: 0, tables: []))
             try made.write { connection in
                 try layout.create(connection)

@@ -55,13 +55,14 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     /// - Parameters:
     ///   - lockPath: the side file for the advisory lock; nil for none.
     ///   - busySeconds: how long to wait for other processes before an error that says so.
+    ///   - mayShrink: a file that is made can give free pages back later (``shrink(pagesMax:)``).
     /// - Throws: ``SQLiteError``
-    public convenience init(path: String, access: Access = .readWrite, lockPath: String?, busySeconds: Double = 5)
-        throws
-    {
+    public convenience init(
+        path: String, access: Access = .readWrite, lockPath: String?, busySeconds: Double = 5, mayShrink: Bool = false
+    ) throws {
         try self.init(
-            path: path, access: access, lockPath: lockPath, busySeconds: busySeconds, truncateAt: nil,
-            aroundTruncation: nil)
+            path: path, access: access, lockPath: lockPath, busySeconds: busySeconds, mayShrink: mayShrink,
+            truncateAt: nil, aroundTruncation: nil)
     }
 
     /// - Parameters:
@@ -69,8 +70,8 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     ///   - aroundTruncation: runs its argument, which empties the log, while it keeps new readers of this process
     ///     waiting. Without it, readers that overlap all the time may let it fail until they pause.
     public init(
-        path: String, access: Access, lockPath: String?, busySeconds: Double = 5, truncateAt: Int32?,
-        aroundTruncation: (@Sendable (() throws -> Void) throws -> Void)?
+        path: String, access: Access, lockPath: String?, busySeconds: Double = 5, mayShrink: Bool = false,
+        truncateAt: Int32?, aroundTruncation: (@Sendable (() throws -> Void) throws -> Void)?
     ) throws {
         Self.leaveOutMemoryStatistics
         self.truncateAt = truncateAt ?? Self.truncateFrames
@@ -112,11 +113,13 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
         } catch let error as DatabaseError {
             throw SQLiteError(error)
         }
-        try queue.inDatabase { _ in try setUp() }
+        try queue.inDatabase { _ in try setUp(mayShrink: mayShrink) }
     }
 
-    private func setUp() throws {
+    private func setUp(mayShrink: Bool) throws {
         if access != .readOnly {
+            // Only before the first page is written.
+            if mayShrink { try connection.execute("PRAGMA auto_vacuum = INCREMENTAL") }
             _ = try connection.rows("PRAGMA journal_mode = WAL")
             try connection.execute(
                 """
@@ -234,6 +237,24 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     /// - Complexity: O(bytes of the file).
     public func copy(to target: String) throws {
         try enter { try $0.run("VACUUM INTO ?", [.text(target)]) }
+    }
+
+    /// How many pages of the file nothing uses, and how many it has.
+    public func pages() throws -> (free: Int, all: Int) {
+        try read { connection in
+            (
+                Int(try connection.value("PRAGMA freelist_count")?.integerValue ?? 0),
+                Int(try connection.value("PRAGMA page_count")?.integerValue ?? 0)
+            )
+        }
+    }
+
+    /// Gives up to `pagesMax` free pages back to the file system, in one transaction: the file is shorter once the log
+    /// has moved into it. Does nothing to a file that was not made for it.
+    ///
+    /// - Complexity: O(`pagesMax`): a page from the end moves to the place of each.
+    public func shrink(pagesMax: Int) throws {
+        try write { try $0.run("PRAGMA incremental_vacuum(\(pagesMax))") }
     }
 
     /// Moves the log into the file; with `truncate`, waits for readers and empties the log.

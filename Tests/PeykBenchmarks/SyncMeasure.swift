@@ -26,6 +26,7 @@ struct SyncMeasure {
 
         let author = try await join("author", workspace, server, identity)
         try await push(author, plainSize: plainSize, into: &results)
+        try await backUp(workspace, author, plainSize: plainSize, into: &results)
 
         let rows = 2 * settings.count
         let copy = try plain.export()
@@ -44,11 +45,7 @@ struct SyncMeasure {
         results.add(
             "W3 bytes a row on the wire", plain: "", ours: String(format: "%.1f", bytes), ratio: bytes, target: 100,
             isMost: true)
-        let readerSize = try ReplicaEngine(replica: first.client.replica).size()
-        results.add(
-            "file, after a first sync", plain: LocalMeasure.megabytes(plainSize),
-            ours: LocalMeasure.megabytes(readerSize),
-            ratio: Double(readerSize) / Double(plainSize), target: 1.1, isMost: true)
+        try addSize("file, after a first sync", ReplicaEngine(replica: first.client.replica), plainSize, to: &results)
         guard try count(first.client.replica) == rows else {
             throw PlainSQLite.Failure(
                 description: "the reader does not hold all \(rows) rows, so the numbers mean nothing")
@@ -67,9 +64,27 @@ struct SyncMeasure {
         results.note(
             "push of all rows, merged and back",
             String(format: "%.0f rows/s", Double(2 * settings.count) / upload.wall))
+        try addSize("file, after its own push", engine, plainSize, to: &results)
+    }
+
+    /// What the author's file keeps when the server has a backup of it all (rule I10).
+    private func backUp(
+        _ workspace: Workspace, _ author: (client: SyncClient, summary: SyncSummary), plainSize: Int,
+        into results: inout Results
+    ) async throws {
+        let (head, lineage) = try workspace.store.read { (try $0.head(), try $0.workspaceDocument().lineage) }
+        guard let epoch = lineage.epoch else { return }
+        try workspace.note(
+            BackupsDocument.Item(path: "bench", position: head, epoch: epoch, time: Self.now(), bytes: 0))
+        _ = try await author.client.sync()
+        let engine = ReplicaEngine(replica: author.client.replica)
+        try addSize("file, after a backup of that", engine, plainSize, to: &results)
+    }
+
+    private func addSize(_ name: String, _ engine: ReplicaEngine, _ plainSize: Int, to results: inout Results) throws {
         let size = try engine.size()
         results.add(
-            "file, after its own push", plain: LocalMeasure.megabytes(plainSize), ours: LocalMeasure.megabytes(size),
+            name, plain: LocalMeasure.megabytes(plainSize), ours: LocalMeasure.megabytes(size),
             ratio: Double(size) / Double(plainSize), target: 1.1, isMost: true)
     }
 

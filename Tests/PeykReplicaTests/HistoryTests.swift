@@ -1,4 +1,5 @@
 import PeykModel
+import PeykSQLite
 import PeykSession
 import Testing
 
@@ -44,6 +45,28 @@ private typealias F = ApplyFixture
         #expect(history.steps.map(\.kind) == [.created, .deleted])
         #expect(history.steps[0].commit == commit.id)
         #expect(history.steps[0].fields.first { $0.field == 0 }?.new == .text("mine"))
+    }
+
+    @Test("T4: a record of many that one commit created is found as any other, with what it became later")
+    func oneOfMany() throws {
+        let replica = try F.replica()
+        try replica.begin()
+        try replica.apply(0, [F.entry(1, [F.full(F.customer, 999, F.customerRow("older", visits: 1))])])
+        let many = (1...UInt64(EntryLog.manyFrom)).map { F.full(F.customer, $0, F.customerRow("\($0)")) }
+        let touched = Effect(key: F.key(F.customer, 999), kind: .delta([FieldValue(field: 3, value: .integer(2))]))
+        try replica.apply(1, [F.entry(2, many + [touched]), F.entry(3, [])])
+        try replica.apply(
+            3, [F.entry(4, [Effect(key: customer, kind: .delta([FieldValue(field: 0, value: .text("new"))]))])])
+        let history = try replica.replica.history(customer)
+        #expect(history.isComplete)
+        #expect(history.steps.map(\.kind) == [.created, .changed])
+        #expect(history.steps.map(\.position) == [2, 4])
+        #expect(history.steps[0].fields.first { $0.field == 0 }?.new == .text("1"))
+        let older = try replica.replica.history(F.key(F.customer, 999))
+        #expect(older.steps.map(\.position) == [1, 2])
+        #expect(try replica.replica.history(F.key(F.customer, 998)).steps.isEmpty)
+        let rows = try replica.replica.reading { try $0.value("SELECT count(*) FROM peyk_log_record") }
+        #expect(rows == .integer(4), "one for all that were created together")
     }
 
     @Test("the server's history reads the same way")

@@ -48,6 +48,26 @@ struct DatabaseTests {
         #expect(try database.read { try $0.rows("SELECT b FROM t") } == [[value]])
     }
 
+    @Test("gives free pages back, as many as asked, where the file was made for it", arguments: [false, true])
+    func shrinking(_ mayShrink: Bool) throws {
+        let database = try Database(path: path, access: .create, lockPath: lockPath, mayShrink: mayShrink)
+        try database.write { connection in
+            try connection.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB) STRICT")
+            for number in 1...200 {
+                try connection.run("INSERT INTO t VALUES (?1, zeroblob(8000))", [.integer(Int64(number))])
+            }
+            try connection.run("DELETE FROM t WHERE a <= 150")
+        }
+        let before = try database.pages()
+        #expect(before.free > 250)
+        try database.shrink(pagesMax: 100)
+        let after = try database.pages()
+        #expect(after.free == before.free - (mayShrink ? 100 : 0))
+        #expect(before.all - after.all >= (mayShrink ? 100 : 0))
+        #expect(try database.read { try $0.value("PRAGMA integrity_check") } == .text("ok"))
+        #expect(try database.read { try $0.value("SELECT count(*) FROM t") } == .integer(50))
+    }
+
     @Test("rolls back what throws, by transaction and by savepoint")
     func rollback() throws {
         struct Stop: Error {}

@@ -28,7 +28,7 @@ enum ImportTable {
         ("NIO*", ["PeykTransport", "PeykSync", "PeykNet", "PeykDashboard"]),
         ("CNIO*", []),
         ("CLibPQ", ["PeykStorePostgres"]),
-        ("CZstd", ["PeykTransport"]),
+        ("CZstd", ["PeykTransport", "PeykReplica"]),
         ("CPeykSQLite", ["PeykSQLite"]),
         ("SwiftProtobuf", ["PeykWire"]),
         ("X509", ["PeykNet"]),
