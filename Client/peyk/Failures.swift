@@ -7,10 +7,11 @@ import PeykSync
 enum Failures {
     static func translate(_ error: any Error) -> Failure? {
         switch error {
-        case let error as ReplicaError: Failure(code(of: error), error.description)
-        case let error as SQLiteError: Failure(code(of: .sqlite(error)), error.description)
-
-        case let error as SyncFailure: Failure(Sysexit(rawValue: error.exitCode) ?? .software, error.description)
+        case let error as ReplicaError: Failure(code(of: error), error.description, error.persian)
+        case let error as SQLiteError:
+            Failure(code(of: .sqlite(error)), error.description, ReplicaError.sqlite(error).persian)
+        case let error as SyncFailure:
+            Failure(Sysexit(rawValue: error.exitCode) ?? .software, error.description, error.persian)
         case let error as ImportMapping.Problem:
             Failure(.data, "Nothing was imported: \(error.description).")
         default: nil

@@ -50,14 +50,18 @@ struct Workplace: ReportSource {
     func table(_ name: String) throws -> Table {
         if let table = schema.table(named: name) { return table }
         let own = schema.ownTables.map(\.name).joined(separator: ", ")
-        throw Failure(.usage, "There is no table “\(name)”. The tables are \(own).")
+        throw Failure(
+            .usage, "There is no table “\(name)”. The tables are \(own).",
+            "جدولی به نام «\(name)» نیست. جدول‌ها این‌ها هستند: \(own).")
     }
 
     /// `table/id`, the id shortened or a name.
     func record(_ text: String) throws -> (table: Table, record: RecordID) {
         let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2 else {
-            throw Failure(.usage, "Say it as TABLE/ID, for example opportunity/0198c2f1.")
+            throw Failure(
+                .usage, "Say it as TABLE/ID, for example opportunity/0198c2f1.",
+                "به شکل TABLE/ID بنویسید، برای نمونه opportunity/0198c2f1.")
         }
         let alias = ["opp": "opportunity", "ledger": "peyk_ledger"][parts[0]] ?? parts[0]
         let table = try table(alias)

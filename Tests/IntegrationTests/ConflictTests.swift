@@ -166,4 +166,27 @@ struct ConflictTests {
             #expect(idle["pushed"].number == 0 && idle["pulled"].number == 0)
         }
     }
+
+    @Test("errors are told in Persian to who asks for it, with the same exit codes", .timeLimit(.minutes(5)))
+    func persianErrors() async throws {
+        try await World.with { world in
+            let sara = try await world.join("Sara", role: "manager")
+            let wrong: [([String], Int32)] = [
+                (["customer", "show", "nobody"], 66), (["customer", "set", "nobody", "x=1"], 66),
+                (["customer", "add", "--name", ""], 64), (["sql", "DELETE FROM customer"], 64), (["why", "x"], 64),
+                (["conflicts", "show", "77"], 66), (["customer", "list", "--where", "'"], 64),
+                (["report", "nothing"], 64), (["undo", "zz"], 64),
+            ]
+            for (command, status) in wrong {
+                let english = try await sara.peyk(command, status: status).err
+                let persian = try await sara.peyk(command + ["--lang", "fa"], status: status).err
+                #expect(english.unicodeScalars.allSatisfy { !(0x600...0x6FF).contains($0.value) }, "\(english)")
+                #expect(
+                    persian.unicodeScalars.contains { (0x600...0x6FF).contains($0.value) }, "\(command): \(persian)")
+            }
+            _ = try await world.server.stop()
+            let offline = try await sara.peyk(["sync", "--lang", "fa", "--timeout", "2"], status: 69).err
+            #expect(offline.contains("محفوظ"), "what is safe comes with it: \(offline)")
+        }
+    }
 }

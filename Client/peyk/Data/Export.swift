@@ -29,10 +29,14 @@ struct Export: AsyncParsableCommand {
         let text = (excel ? "\u{FEFF}" : "") + lines.map(CSVText.line).joined()
         guard file != "-" else { return Terminal.write(text) }
         guard force || !FileManager.default.fileExists(atPath: file) else {
-            throw Failure(.cannotCreate, "\(file) is there already; --force replaces it. Nothing was written.")
+            throw Failure(
+                .cannotCreate, "\(file) is there already; --force replaces it. Nothing was written.",
+                "\(file) هست؛ با --force جایگزین می‌شود. چیزی نوشته نشد.")
         }
         do { try Data(text.utf8).write(to: URL(filePath: file), options: .atomic) } catch {
-            throw Failure(.cannotCreate, "\(file) could not be written: \(error.localizedDescription)")
+            throw Failure(
+                .cannotCreate, "\(file) could not be written: \(error.localizedDescription)",
+                "\(file) نوشته نشد: \(error.localizedDescription)")
         }
         Terminal.message(
             place.show.count(Int64(lines.count - 1), "row", "سطر") + place.show.say(" written to ", " در ") + file)

@@ -23,7 +23,9 @@ struct ReportCommand: AsyncParsableCommand {
         let console = home.console
         guard name != "list" else { return ReportFlags.list(console) }
         guard let definition = ReportDefinition.named(name) else {
-            throw Failure(.usage, "There is no report “\(name)”. See “peyk report list”.")
+            throw Failure(
+                .usage, "There is no report “\(name)”. See “peyk report list”.",
+                "گزارشی به نام «\(name)» نیست. «peyk report list» را ببینید.")
         }
         let place = try home.open()
         let filter = try filters.filter(place.names())

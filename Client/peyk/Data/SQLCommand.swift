@@ -52,9 +52,13 @@ struct SQLCommand: AsyncParsableCommand {
                         .object(Dictionary(zip(columns, row.map { JSON($0) })) { first, _ in first })
                     }))
         } catch ReplicaError.readOnly {
-            throw Failure(.usage, "This statement changes something; nothing was done. Allow it with --write.")
+            throw Failure(
+                .usage, "This statement changes something; nothing was done. Allow it with --write.",
+                "این دستور چیزی را تغییر می‌دهد؛ کاری انجام نشد. با --write اجازه دهید.")
         } catch ReplicaError.sqlite(let error) where !error.isBusy && !error.isDiskFull {
-            throw Failure(.usage, "SQLite does not take this statement: \(error.message). Nothing was changed.")
+            throw Failure(
+                .usage, "SQLite does not take this statement: \(error.message). Nothing was changed.",
+                "SQLite این دستور را نمی‌پذیرد: \(error.message). چیزی تغییر نکرد.")
         }
     }
 

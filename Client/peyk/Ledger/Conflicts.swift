@@ -134,7 +134,8 @@ struct Conflicts: AsyncParsableCommand {
             for entry in entries {
                 guard entry.state != "settled" else {
                     throw Failure(
-                        .usage, "The conflict \(entry.id.prefix(13)) is settled already. Nothing was changed.")
+                        .usage, "The conflict \(entry.id.prefix(13)) is settled already. Nothing was changed.",
+                        "ناسازگاری \(entry.id.prefix(13)) پیش‌تر حل شده است. چیزی تغییر نکرد.")
                 }
             }
             for id in entries.compactMap({ RecordID($0.id) }) { try place.replica.acceptConflict(id) }
@@ -162,7 +163,9 @@ struct Conflicts: AsyncParsableCommand {
             let (entry, shown) = try place.replica.read { read in
                 let entry = try LedgerWork.entry(id, place, read)
                 guard entry.losers.indices.contains(loser - 1) else {
-                    throw Failure(.usage, "The entry has \(entry.losers.count) losers. Nothing was changed.")
+                    throw Failure(
+                        .usage, "The entry has \(entry.losers.count) losers. Nothing was changed.",
+                        "این ناسازگاری \(entry.losers.count) بازنده دارد. چیزی تغییر نکرد.")
                 }
                 let view = LedgerView(place: place, names: place.names(in: read))
                 return (entry, view.lost(entry.losers[loser - 1], entry))
@@ -187,9 +190,13 @@ enum LedgerWork {
             "SELECT \(LedgerRow.columns) FROM peyk_ledger WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2",
             [.text(prefix), .text(prefix + "g")])
         guard let entry = rows.first.flatMap(LedgerRow.init), !prefix.isEmpty else {
-            throw Failure(.noInput, "There is no conflict “\(text)” here.")
+            throw Failure(.noInput, "There is no conflict “\(text)” here.", "ناسازگاری «\(text)» اینجا نیست.")
         }
-        guard rows.count == 1 else { throw Failure(.usage, "“\(text)” fits several conflicts. Say more of the id.") }
+        guard rows.count == 1 else {
+            throw Failure(
+                .usage, "“\(text)” fits several conflicts. Say more of the id.",
+                "«\(text)» به چند ناسازگاری می‌خورد. شناسهٔ کامل‌تری بدهید.")
+        }
         return entry
     }
 }

@@ -96,7 +96,11 @@ struct Parked: AsyncParsableCommand {
         func run() async throws {
             let place = try home.open()
             let issue = try place.replica.issue(id)
-            guard let name = issue.table else { throw Failure(.usage, "This one has no record to edit; discard it.") }
+            guard let name = issue.table else {
+                throw Failure(
+                    .usage, "This one has no record to edit; discard it.",
+                    "این یکی رکوردی برای ویرایش ندارد؛ آن را کنار بگذارید (discard).")
+            }
             let table = try place.table(name)
             let values = try FieldReading(
                 table: table, names: place.names(), now: LocalTime.now(), presentation: place.show

@@ -39,7 +39,9 @@ struct Undo: AsyncParsableCommand {
         if let id = CommitID(text.lowercased()) { return id }
         let prefix = text.lowercased().filter { $0 != "-" }
         guard prefix.count >= 4, prefix.allSatisfy(\.isHexDigit) else {
-            throw Failure(.usage, "“\(text)” is not the id of a commit, nor the beginning of one.")
+            throw Failure(
+                .usage, "“\(text)” is not the id of a commit, nor the beginning of one.",
+                "«\(text)» شناسهٔ ثبت یا آغاز آن نیست.")
         }
         let found = try place.rows(
             """
@@ -50,8 +52,14 @@ struct Undo: AsyncParsableCommand {
             guard case .blob(let bytes)? = row.first else { return nil }
             return CommitID(bytes: bytes)
         }
-        guard let first = found.first else { throw Failure(.noInput, "There is no commit “\(text)” in this replica.") }
-        guard found.count == 1 else { throw Failure(.usage, "“\(text)” fits several commits. Say more of the id.") }
+        guard let first = found.first else {
+            throw Failure(.noInput, "There is no commit “\(text)” in this replica.", "ثبت «\(text)» در این نسخه نیست.")
+        }
+        guard found.count == 1 else {
+            throw Failure(
+                .usage, "“\(text)” fits several commits. Say more of the id.",
+                "«\(text)» به چند ثبت می‌خورد. شناسهٔ کامل‌تری بدهید.")
+        }
         return first
     }
 }

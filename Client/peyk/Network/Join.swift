@@ -57,7 +57,9 @@ struct Join: AsyncParsableCommand {
         let raw: String
         if let inviteFile {
             do { raw = try String(contentsOf: URL(filePath: inviteFile), encoding: .utf8) } catch {
-                throw Failure(.noInput, "The file \(inviteFile) cannot be read. Nothing was changed.")
+                throw Failure(
+                    .noInput, "The file \(inviteFile) cannot be read. Nothing was changed.",
+                    "پروندهٔ \(inviteFile) خوانده نشد. چیزی تغییر نکرد.")
             }
         } else if invite == "-" {
             raw = String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self)

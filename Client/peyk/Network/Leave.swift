@@ -25,12 +25,14 @@ struct Leave: AsyncParsableCommand {
             throw Failure(
                 .usage,
                 "\(place.show.count(facts.pending, "commit", "ثبت")) not sent, \(facts.parked) parked. Nothing was deleted: "
-                    + "run “peyk sync”, look at “peyk parked”, or use --force to lose them.")
+                    + "run “peyk sync”, look at “peyk parked”, or use --force to lose them.",
+                "\(facts.pending) ثبت فرستاده نشده و \(facts.parked) تغییر کنار گذاشته شده است. چیزی حذف نشد: «peyk sync» را اجرا کنید، "
+                    + "«peyk parked» را ببینید، یا با --force از آن‌ها بگذرید.")
         }
         if !yes, Terminal.canAsk,
             !Terminal.confirm("Delete the replica of \(facts.workspace) in \(home.path)?")
         {
-            throw Failure(.usage, "Nothing was deleted.")
+            throw Failure(.usage, "Nothing was deleted.", "چیزی حذف نشد.")
         }
         try place.replica.close()
         let keys = try FileManager.default.contentsOfDirectory(atPath: home.path).filter {

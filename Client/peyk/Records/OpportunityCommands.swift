@@ -26,7 +26,9 @@ struct OpportunityGroup: AsyncParsableCommand {
                     guard to.kind == "open" else {
                         throw Failure(
                             .usage,
-                            "\(to.name) closes the opportunity: use “peyk opp \(to.kind == "won" ? "win" : "lose")”.")
+                            "\(to.name) closes the opportunity: use “peyk opp \(to.kind == "won" ? "win" : "lose")”.",
+                            "«\(to.name)» فرصت را می‌بندد: «peyk opp \(to.kind == "won" ? "win" : "lose")» را به کار ببرید."
+                        )
                     }
                     return (to, [])
                 })
@@ -83,7 +85,9 @@ struct OpportunityGroup: AsyncParsableCommand {
         func run() async throws {
             try StageWork(home.open()).move(id, isReopening: true) { stages, now in
                 let to = try stage.map { try stages.find($0) } ?? stages.first(of: "open", beside: now)
-                guard to.kind == "open" else { throw Failure(.usage, "\(to.name) is not an open stage.") }
+                guard to.kind == "open" else {
+                    throw Failure(.usage, "\(to.name) is not an open stage.", "«\(to.name)» مرحلهٔ باز نیست.")
+                }
                 return (to, ["closed_on=", "loss_reason=", "loss_note="])
             }
         }
@@ -124,7 +128,7 @@ struct Stages {
     func find(_ text: String) throws -> Stage {
         let id = try names.find(text, in: table)
         guard let stage = all.first(where: { $0.id == id }) else {
-            throw Failure(.noInput, "There is no stage “\(text)”.")
+            throw Failure(.noInput, "There is no stage “\(text)”.", "مرحله‌ای به نام «\(text)» نیست.")
         }
         return stage
     }
@@ -133,7 +137,9 @@ struct Stages {
     func first(of kind: String, beside stage: Stage?) throws -> Stage {
         let own = all.filter { $0.kind == kind && (stage == nil || $0.pipeline == stage?.pipeline) }
         guard let first = own.first else {
-            throw Failure(.configuration, "The pipeline has no stage of the kind \(kind).")
+            throw Failure(
+                .configuration, "The pipeline has no stage of the kind \(kind).",
+                "این کاریز مرحله‌ای از نوع \(kind) ندارد.")
         }
         return first
     }
@@ -160,11 +166,14 @@ struct StageWork {
             guard isReopening || !isClosed || to.id == now?.id else {
                 throw Failure(
                     .usage,
-                    "The opportunity is closed (\(now?.name ?? "")). Nothing was changed; open it first with “peyk opp reopen”."
+                    "The opportunity is closed (\(now?.name ?? "")). Nothing was changed; open it first with “peyk opp reopen”.",
+                    "این فرصت بسته است (\(now?.name ?? "")). چیزی تغییر نکرد؛ نخست با «peyk opp reopen» بازش کنید."
                 )
             }
             guard !isReopening || isClosed else {
-                throw Failure(.usage, "The opportunity is open already. Nothing was changed.")
+                throw Failure(
+                    .usage, "The opportunity is open already. Nothing was changed.",
+                    "این فرصت باز است. چیزی تغییر نکرد.")
             }
             if isReopening { try write.operation(.reopen, table: "opportunity", record: record) }
             return ["stage_id=\(to.id)"] + also

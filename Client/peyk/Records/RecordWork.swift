@@ -30,7 +30,9 @@ struct RecordWork {
             for field in table.fields where field.isRequired {
                 let value = complete[field.name] ?? field.defaultValue
                 guard !value.isNull else {
-                    throw Failure(.usage, "Nothing was saved: a new \(table.name) needs \(field.name)=….")
+                    throw Failure(
+                        .usage, "Nothing was saved: a new \(table.name) needs \(field.name)=….",
+                        "چیزی ذخیره نشد: \(table.name) تازه به \(field.name)=… نیاز دارد.")
                 }
             }
             let id = try write.insert(into: table.name, complete)
@@ -57,7 +59,8 @@ struct RecordWork {
             let names = place.names(in: write)
             let record = try names.find(text, in: table)
             guard let row = try write.row(table.name, record) else {
-                throw Failure(.noInput, "There is no \(table.name) \(record) here.")
+                throw Failure(
+                    .noInput, "There is no \(table.name) \(record) here.", "\(table.name) \(record) اینجا نیست.")
             }
             let assignments = try change(row, write, record)
             // Whole groups; those are left out in which nothing differs.
@@ -98,7 +101,7 @@ struct RecordWork {
             let list = records.prefix(3).map { names.name(of: $0.description, in: table) }.joined(separator: ", ")
             let more = records.count > 3 ? " and \(records.count - 3) more" : ""
             guard Terminal.confirm("Delete \(table.name) \(list)\(more), with what belongs to it?") else {
-                throw Failure(.usage, "Nothing was deleted.")
+                throw Failure(.usage, "Nothing was deleted.", "چیزی حذف نشد.")
             }
         }
         let result = try place.replica.write { write in
@@ -181,7 +184,9 @@ struct RecordWork {
                 }
             }
         } catch let error as SQLiteError where options.condition != nil && !error.isBusy {
-            throw Failure(.usage, "The condition of --where cannot be used: \(error.message).")
+            throw Failure(
+                .usage, "The condition of --where cannot be used: \(error.message).",
+                "شرط --where پذیرفتنی نیست: \(error.message).")
         }
     }
 
@@ -226,7 +231,8 @@ struct RecordWork {
             let names = place.names(in: read)
             let record = try names.find(text, in: table)
             guard let row = try read.row(table.name, record) else {
-                throw Failure(.noInput, "There is no \(table.name) \(record) here.")
+                throw Failure(
+                    .noInput, "There is no \(table.name) \(record) here.", "\(table.name) \(record) اینجا نیست.")
             }
             let view = place.view(table, names)
             switch place.console.format {

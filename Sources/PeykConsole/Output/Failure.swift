@@ -1,5 +1,6 @@
 public import ArgumentParser
 import Foundation
+import PeykCRM
 
 /// Exit codes as in `sysexits.h`.
 public enum Sysexit: Int32, Hashable, Sendable {
@@ -29,10 +30,13 @@ public enum Sysexit: Int32, Hashable, Sendable {
 public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
     public let exit: Sysexit
     public let message: String
+    /// The same in Persian; nil where there is English only.
+    public let persian: String?
 
-    public init(_ exit: Sysexit, _ message: String) {
+    public init(_ exit: Sysexit, _ message: String, _ persian: String? = nil) {
         self.exit = exit
         self.message = message
+        self.persian = persian
     }
 
     public var description: String { message }
@@ -45,13 +49,19 @@ public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
             (NSCocoaErrorDomain, CocoaError.Code.fileNoSuchFile.rawValue),
             (NSPOSIXErrorDomain, Int(ENOENT)):
             let path = error.userInfo[NSFilePathErrorKey] as? String
-            self.init(.noInput, path.map { "There is no file \($0)." } ?? "There is no such file.")
+            self.init(
+                .noInput, path.map { "There is no file \($0)." } ?? "There is no such file.",
+                path.map { "پروندهٔ \($0) نیست." } ?? "چنین پرونده‌ای نیست.")
         case (NSCocoaErrorDomain, CocoaError.Code.fileReadNoPermission.rawValue),
             (NSCocoaErrorDomain, CocoaError.Code.fileWriteNoPermission.rawValue),
             (NSPOSIXErrorDomain, Int(EACCES)):
-            self.init(.notPermitted, "The file may not be read or written by this user.")
+            self.init(
+                .notPermitted, "The file may not be read or written by this user.",
+                "این کاربر اجازهٔ خواندن یا نوشتن این پرونده را ندارد.")
         case (NSCocoaErrorDomain, CocoaError.Code.fileWriteOutOfSpace.rawValue), (NSPOSIXErrorDomain, Int(ENOSPC)):
-            self.init(.inputOutput, "The disk is full. Nothing was damaged; make room and try again.")
+            self.init(
+                .inputOutput, "The disk is full. Nothing was damaged; make room and try again.",
+                "دیسک پر است. چیزی آسیب ندید؛ جا باز کنید و دوباره تلاش کنید.")
         case (NSCocoaErrorDomain, _), (NSPOSIXErrorDomain, _):
             self.init(.inputOutput, "Reading or writing a file failed: \(error.localizedDescription)")
         default: return nil
@@ -66,6 +76,7 @@ public enum Program {
     public static func run<Root: AsyncParsableCommand>(
         _ root: Root.Type, name: String, arguments: [String]? = nil, translate: @Sendable (any Error) -> Failure?
     ) async -> Never {
+        let isPersian = speaksPersian(arguments ?? Array(CommandLine.arguments.dropFirst()))
         do {
             var command = try root.parseAsRoot(arguments)
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -76,18 +87,30 @@ public enum Program {
             Foundation.exit(Sysexit.done.rawValue)
         } catch {
             if let failure = (error as? Failure) ?? translate(error) {
-                stop(failure, name: name)
+                stop(failure, name: name, isPersian)
             }
             if root.exitCode(for: error) != .failure || error is ValidationError || error is ExitCode {
                 root.exit(withError: error)
             }
-            if let failure = Failure(system: error) { stop(failure, name: name) }
-            stop(Failure(.software, "This should not have happened: \(error)"), name: name)
+            if let failure = Failure(system: error) { stop(failure, name: name, isPersian) }
+            stop(Failure(.software, "This should not have happened: \(error)"), name: name, false)
         }
     }
 
-    private static func stop(_ failure: Failure, name: String) -> Never {
-        if !failure.message.isEmpty { Terminal.message("\(name): \(failure.message)") }
+    /// Errors can come before the options are known, so the language is read from the arguments.
+    static func speaksPersian(_ arguments: [String]) -> Bool {
+        let options = Array(arguments.prefix { $0 != "--" })
+        let languages = options.indices.compactMap { index in
+            options[index] == "--lang" && index + 1 < options.count
+                ? options[index + 1]
+                : options[index].hasPrefix("--lang=") ? String(options[index].dropFirst("--lang=".count)) : nil
+        }
+        return languages.last == Presentation.Language.fa.rawValue
+    }
+
+    private static func stop(_ failure: Failure, name: String, _ isPersian: Bool) -> Never {
+        let message = (isPersian ? failure.persian : nil) ?? failure.message
+        if !message.isEmpty { Terminal.message("\(name): \(message)") }
         Foundation.exit(failure.exit.rawValue)
     }
 }

@@ -40,7 +40,7 @@ public struct FieldReading {
         for (name, value) in values {
             guard let index = table.fieldIndex(name) else { continue }
             if case .failure(let error) = table.fields[index].type.admit(value) {
-                throw Failure(.usage, "Nothing was saved: \(name) \(error).")
+                throw Failure(.usage, "Nothing was saved: \(name) \(error).", "چیزی ذخیره نشد: \(name): \(error).")
             }
         }
         return values
@@ -48,7 +48,9 @@ public struct FieldReading {
 
     private func split(_ assignment: String) throws -> (name: String, verb: Verb, text: String) {
         guard let equals = assignment.firstIndex(of: "=") else {
-            throw Failure(.usage, "“\(assignment)” is not of the form field=value. Nothing was saved.")
+            throw Failure(
+                .usage, "“\(assignment)” is not of the form field=value. Nothing was saved.",
+                "«\(assignment)» به شکل field=value نیست. چیزی ذخیره نشد.")
         }
         var name = String(assignment[..<equals])
         var verb = Verb.assign
@@ -71,7 +73,9 @@ public struct FieldReading {
             return index
         }
         let all = table.fields.filter { !$0.isRetired }.map(\.name).joined(separator: ", ")
-        throw Failure(.usage, "\(table.name) has no field “\(name)”. Its fields are \(all).")
+        throw Failure(
+            .usage, "\(table.name) has no field “\(name)”. Its fields are \(all).",
+            "\(table.name) فیلدی به نام «\(name)» ندارد. فیلدها: \(all).")
     }
 
     /// Writes into `row`; gives the fields that were touched.

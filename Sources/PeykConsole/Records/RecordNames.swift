@@ -42,7 +42,11 @@ public final class RecordNames {
     public func find(_ text: String, in table: Table) throws -> RecordID {
         let text = text.trimming()
         if let id = RecordID(text.lowercased()) { return id }
-        guard !text.isEmpty else { throw Failure(.usage, "Say which \(table.name): its id or its name.") }
+        guard !text.isEmpty else {
+            throw Failure(
+                .usage, "Say which \(table.name): its id or its name.",
+                "بگویید کدام \(table.name): شناسه یا نامش.")
+        }
         let digits = text.lowercased()
         if digits.utf8.count >= 4, digits.utf8.allSatisfy({ Self.isIDCharacter($0) }) {
             let found = try ids(
@@ -77,7 +81,7 @@ public final class RecordNames {
     }
 
     private static func missing(_ text: String, _ table: Table) -> Failure {
-        Failure(.noInput, "There is no \(table.name) “\(text)” here.")
+        Failure(.noInput, "There is no \(table.name) “\(text)” here.", "\(table.name) «\(text)» اینجا نیست.")
     }
 
     private func ids(_ sql: String, _ values: [Value]) throws -> [String] {
@@ -87,7 +91,9 @@ public final class RecordNames {
     private func single(_ found: [String], _ text: String, _ table: Table) throws -> RecordID? {
         guard found.count <= 1 else {
             let names = found.prefix(5).map { "\(name(of: $0, in: table)) (\($0))" }.joined(separator: ", ")
-            throw Failure(.usage, "“\(text)” fits several records of \(table.name): \(names). Say more of the id.")
+            throw Failure(
+                .usage, "“\(text)” fits several records of \(table.name): \(names). Say more of the id.",
+                "«\(text)» به چند رکورد \(table.name) می‌خورد: \(names). شناسهٔ کامل‌تری بدهید.")
         }
         return found.first.flatMap { RecordID($0) }
     }
