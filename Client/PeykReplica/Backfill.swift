@@ -55,22 +55,28 @@ extension Replica {
     ) throws {
         let statement = try context.connection.statement(TableRows.upsertSQL(table, into: name))
         let count = Int32(table.fields.count)
+        // Rows of one commit name the same one.
+        var noted: Set<CommitID> = []
+        // What is bound lies in the page, and is gone after it.
+        defer { statement.clearBindings() }
         try reader.forEachRow { row in
-            try statement.bind(1, text: row.idText)
+            try statement.bind(1, uncopied: row.idText)
             for field in 0..<count {
                 switch row[Int(field)] {
                 case .null: try statement.bindNull(field + 2)
                 case .integer(let number): try statement.bind(field + 2, int64: number)
                 case .real(let number): try statement.bind(field + 2, double: number)
-                case .text(let text): try statement.bind(field + 2, text: text)
-                case .blob(let bytes): try statement.bind(field + 2, blob: bytes)
+                case .text(let text): try statement.bind(field + 2, uncopied: text)
+                case .blob(let bytes): try statement.bind(field + 2, uncopied: bytes)
                 }
             }
             do { try statement.run() } catch let error as SQLiteError where error.isConstraint {
                 statement.reset()
                 context.fetch.insert(RecordKey(table: page.table, record: row.id))
             }
-            if !row.writers.isEmpty { try context.note(writers: row.writers, at: page.position, in: lineage) }
+            for writer in row.writers where noted.insert(writer).inserted {
+                try context.note(writers: CollectionOfOne(writer), at: page.position, in: lineage)
+            }
         }
     }
 

@@ -26,9 +26,17 @@ public struct Audience: Hashable, Sendable {
     public let readers: [Bucket]
 
     public init(home: some Sequence<Bucket>, lent: some Sequence<Bucket> = []) {
-        let home = Set(home)
-        self.home = home.sorted()
-        readers = home.union(lent).sorted()
+        self.home = Self.sorted(Array(home))
+        let lent = Array(lent)
+        readers = lent.isEmpty ? self.home : Self.sorted(self.home + lent)
+    }
+
+    /// Each once. Nearly always one or two, for which a set costs more than it saves.
+    private static func sorted(_ buckets: [Bucket]) -> [Bucket] {
+        guard buckets.count > 1 else { return buckets }
+        var unique: [Bucket] = []
+        for bucket in buckets.sorted() where unique.last != bucket { unique.append(bucket) }
+        return unique
     }
 
     public static let nobody = Audience(home: [])

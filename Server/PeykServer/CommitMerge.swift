@@ -66,7 +66,9 @@ final class CommitMerge {
     var ledgerCount = 0
     /// Merges that met a record, encoded (``MergeRecorder``).
     private(set) var recorded: [[UInt8]] = []
-    private var recordedBytes = 0
+    private(set) var recordedBytes = 0
+    /// Beyond so many bytes no merge is kept.
+    private let recordedMax: Int
 
     // What the operations say (rule M5).
     var reopened: Set<RecordKey> = []
@@ -77,8 +79,9 @@ final class CommitMerge {
     init(
         _ transaction: any StoreTransaction, body: CommitBody, sealedSchema: Schema, writer: Writer, clock: VectorClock,
         author: Author, lineage: Lineage, backupHorizon: Position, now: Int64, isRefilling: Bool = false,
-        isRelabelled: Bool = false, former: Answer? = nil
+        isRelabelled: Bool = false, former: Answer? = nil, recordedMax: Int = 0
     ) {
+        self.recordedMax = recordedMax
         self.isRefilling = isRefilling
         self.isRelabelled = isRelabelled
         self.former = former
@@ -245,16 +248,14 @@ final class CommitMerge {
     ) throws -> ChangeOutcome {
         let hasChildren = try change.kind == .delete && hasLivingReferrers(key)
         var context = context(for: key, table, successors: try successors(of: change, key))
-        guard let stored else {
-            return PeykMerge.merge(change, into: nil, context, hasLivingChildren: hasChildren)
+        guard let stored, recordedBytes < recordedMax else {
+            return PeykMerge.merge(change, into: stored?.state, context, hasLivingChildren: hasChildren)
         }
         let trace = MergeTrace(change, stored.state, &context, hasLivingChildren: hasChildren)
         let outcome = PeykMerge.merge(change, into: stored.state, context, hasLivingChildren: hasChildren)
-        if recordedBytes < MergeRecorder.groupBytesMax {
-            let bytes = trace.note(outcome).encoded()
-            recordedBytes += bytes.count
-            recorded.append(bytes)
-        }
+        let bytes = trace.note(outcome).encoded()
+        recordedBytes += bytes.count
+        recorded.append(bytes)
         return outcome
     }
 

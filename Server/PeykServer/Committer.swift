@@ -305,12 +305,11 @@ final class Committer {
             let merge = CommitMerge(
                 transaction, body: body, sealedSchema: sealedSchema, writer: writer, clock: clock, author: author,
                 lineage: identity.lineage, backupHorizon: self.clock.backupHorizon, now: now,
-                isRefilling: isRefilling, isRelabelled: identity.isRelabelled, former: former)
+                isRefilling: isRefilling, isRelabelled: identity.isRelabelled, former: former,
+                recordedMax: MergeRecorder.groupBytesMax - mergesBytes)
             let merged = try merge.run()
-            if mergesBytes < MergeRecorder.groupBytesMax {
-                merges += merge.recorded
-                mergesBytes += merge.recorded.reduce(0) { $0 + $1.count }
-            }
+            merges += merge.recorded
+            mergesBytes += merge.recordedBytes
             return merged
         }
     }

@@ -31,6 +31,9 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     private var checkpointAt = Database.checkpointFrames
     /// Frames in the log at the last checkpoint: fewer afterwards mean that the log has started anew.
     private var framesThen: Int32 = 0
+    /// What the connection does now. It stays so until a transaction wants it otherwise, since SQLite prepares every
+    /// statement anew after a change. Used only inside `queue`.
+    private var checksForeignKeys = true
     private var isClosed = false
 
     /// SQLite's own default for automatic checkpoints.
@@ -201,8 +204,10 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
         return try enter { connection in
             let isLocked = try Self.take(lock, seconds: busySeconds)
             defer { if isLocked { lock?.unlock() } }
-            if !checkingForeignKeys { try connection.execute("PRAGMA foreign_keys = OFF") }
-            defer { if !checkingForeignKeys { try? connection.execute("PRAGMA foreign_keys = ON") } }
+            if checkingForeignKeys != checksForeignKeys {
+                try connection.execute("PRAGMA foreign_keys = \(checkingForeignKeys ? "ON" : "OFF")")
+                checksForeignKeys = checkingForeignKeys
+            }
             if !isDurable { try connection.execute("PRAGMA synchronous = NORMAL") }
             // Whatever happens, the next transaction syncs; should this fail, so would it.
             defer { if !isDurable { try? connection.execute("PRAGMA synchronous = FULL") } }

@@ -66,6 +66,17 @@ public final class Statement {
         try check(code)
     }
 
+    /// Binds the bytes without a copy: they must stay where they are until the statement has run.
+    public func bind(_ index: Int32, uncopied text: UnsafeBufferPointer<UInt8>) throws {
+        guard let base = text.baseAddress else {
+            return try check(sqlite3_bind_text(handle, index, "", 0, Self.transient))
+        }
+        let code = base.withMemoryRebound(to: CChar.self, capacity: text.count) {
+            sqlite3_bind_text64(handle, index, $0, sqlite3_uint64(text.count), nil, UInt8(SQLITE_UTF8))
+        }
+        try check(code)
+    }
+
     /// Copies the bytes.
     public func bind(_ index: Int32, blob: UnsafeRawBufferPointer) throws {
         guard let base = blob.baseAddress, !blob.isEmpty else {

@@ -26,7 +26,6 @@ struct SyncMeasure {
 
         let author = try await join("author", workspace, server, identity)
         try await push(author, plainSize: plainSize, into: &results)
-        try await backUp(workspace, author, plainSize: plainSize, into: &results)
 
         let rows = 2 * settings.count
         let copy = try plain.export()
@@ -50,7 +49,22 @@ struct SyncMeasure {
             throw PlainSQLite.Failure(
                 description: "the reader does not hold all \(rows) rows, so the numbers mean nothing")
         }
+        try await backUp(workspace, author, plainSize: plainSize, into: &results)
+        try await pushUpdates(author, into: &results)
         await server.shutdown()
+    }
+
+    /// Updates of single fields: merges that meet a record.
+    private func pushUpdates(
+        _ author: (client: SyncClient, summary: SyncSummary), into results: inout Results
+    ) async throws {
+        let engine = ReplicaEngine(replica: author.client.replica)
+        try Workload.update(
+            engine, count: settings.count, updates: settings.count, perTransaction: 1_000, seed: 4_000)
+        let upload = try await Measure.of { _ = try await author.client.sync() }
+        results.note(
+            "push of updates, 1,000 a commit",
+            String(format: "%.0f rows/s", Double(settings.count) / upload.wall))
     }
 
     /// The author's own rows: captured, pushed, merged, and seen again in the stream.

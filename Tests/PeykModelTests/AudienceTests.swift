@@ -83,6 +83,15 @@ struct AudienceTests {
         #expect(try world.audience("activity", 6).home == [.unassigned, .whole].sorted())
     }
 
+    @Test("the buckets of an audience are sorted, each once, and its readers hold its home (S2)")
+    func buckets() {
+        let audience = Audience(
+            home: [.user("b"), .territory("a"), .user("b")], lent: [.territory("a"), .user("a")])
+        #expect(audience.home == [.territory("a"), .user("b")])
+        #expect(audience.readers == [.territory("a"), .user("a"), .user("b")])
+        #expect(Audience(home: [.whole]).readers == [.whole])
+    }
+
     @Test("with neither territory nor owner a root is unassigned; collaborators are readers and writers (S2)")
     func unassigned() throws {
         let world = try Self.world()
