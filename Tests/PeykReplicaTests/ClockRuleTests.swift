@@ -14,6 +14,9 @@ private typealias F = ApplyFixture
     /// A wall clock that a person may set, and a boot clock that only runs.
     private final class Clocks: Sendable {
         private let state: Mutex<(wall: Int64, boot: Int64)>
+        /// Of the replica that has these clocks; it goes with them.
+        let home = NSTemporaryDirectory() + "peyk-clock-\(UUID().uuidString)"
+        deinit { try? FileManager.default.removeItem(atPath: home) }
         init(wall: Int64) { state = Mutex((wall, 50_000)) }
         var wall: Int64 { state.withLock { $0.wall } }
         var boot: Int64 { state.withLock { $0.boot } }
@@ -25,12 +28,11 @@ private typealias F = ApplyFixture
     private static let serverTime: Int64 = 1_700_000_000_500
 
     private func replica(_ clocks: Clocks) throws -> Replica {
-        let home = NSTemporaryDirectory() + "peyk-clock-\(UUID().uuidString)"
         let facts = WorkspaceFacts(
             workspace: "test", site: F.site, user: F.user, userName: "Sara", role: .rep)
         let counter = Atomic<UInt64>(1)
         let replica = try Replica.create(
-            at: home, facts: facts, schema: F.schema,
+            at: clocks.home, facts: facts, schema: F.schema,
             environment: ReplicaEnvironment(
                 now: { clocks.wall }, uptime: { clocks.boot },
                 random: { counter.add(1, ordering: .relaxed).newValue &* 0x9E37_79B9_7F4A_7C15 }))
@@ -93,10 +95,9 @@ private typealias F = ApplyFixture
     @Test("times below 0 count as 0, and stamps rise all the same (C4)")
     func belowZero() throws {
         let clocks = Clocks(wall: -5_000)
-        let home = NSTemporaryDirectory() + "peyk-clock-\(UUID().uuidString)"
         let counter = Atomic<UInt64>(1)
         let replica = try Replica.create(
-            at: home,
+            at: clocks.home,
             facts: WorkspaceFacts(workspace: "test", site: F.site, user: F.user, userName: "Sara", role: .rep),
             schema: F.schema,
             environment: ReplicaEnvironment(

@@ -88,6 +88,9 @@ package final class RunningProgram: Sendable {
         }
     }
 
+    /// Nobody waits for it any more.
+    deinit { try? FileManager.default.removeItem(at: folder) }
+
     private static func spawn(
         _ arguments: [String], _ environment: [String], input: String, out: String, err: String
     ) throws -> pid_t {

@@ -142,12 +142,23 @@ public final class World {
                     path: Replica.databasePath(rep.home), lockPath: Replica.lockPath(rep.home))
                 try other.write { connection in
                     for statement in statements { try connection.run(statement.sql, statement.values) }
+                    try drawNonces(connection)
                 }
                 try other.close()
             }
         } catch is ReplicaError {
             // Refused where it was typed: nothing was accepted.
         } catch is SQLiteError {}
+    }
+
+    /// Captured writes have nonces of SQLite's generator (decision 0018), and two runs of a seed must be one.
+    private func drawNonces(_ connection: Connection) throws {
+        let found = try connection.rows(
+            "SELECT m.name FROM sqlite_schema m, pragma_table_info(m.name) c "
+                + "WHERE m.type = 'table' AND c.name = 'nonce' ORDER BY m.name")
+        for table in found.compactMap({ $0.first?.textValue }) {
+            try connection.run("UPDATE \(table) SET nonce = n * 1000003 + ?1", [.integer(time.now)])
+        }
     }
 
     /// Remembers what a rep has sealed, for the audit.
