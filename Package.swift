@@ -209,8 +209,12 @@ if Context.environment["PEYK_FUZZ"] == "1" {
 if let only = Context.environment["PEYK_TARGETS"], !only.isEmpty {
     chosen = reachable(from: only.split(separator: ",").map(String.init), in: chosen)
 }
+// The compiler heeds the last `-sanitize` alone: beside the address sanitiser what guides the fuzzer is asked for here.
+let guidance: [SwiftSetting] =
+    Context.environment["PEYK_FUZZ"] == "1"
+    ? [.unsafeFlags(["-sanitize-coverage=edge,inline-8bit-counters,pc-table,trace-cmp"])] : []
 for target in chosen where target.type != .system {
-    target.swiftSettings = (target.swiftSettings ?? []) + strict
+    target.swiftSettings = (target.swiftSettings ?? []) + strict + guidance
 }
 
 let package = Package(
