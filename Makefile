@@ -43,7 +43,8 @@ test: deps lint ## Lint, build, and run every test (the demo too, as one of them
 
 crash: deps ## Kill peyk KILLS times and peykd SERVER_KILLS times, at failpoints and at random (SEED replays)
 	$(SWIFT) build --build-tests
-	PEYK_KILLS=$(or $(KILLS),500) PEYK_SERVER_KILLS=$(or $(SERVER_KILLS),100) PEYK_SEED=$(or $(SEED),1) \
+	PEYK_KILLS=$(or $(KILLS),500) PEYK_SERVER_KILLS=$(or $(SERVER_KILLS),100) \
+		PEYK_RESTORE_KILLS=$(or $(RESTORE_KILLS),25) PEYK_SEED=$(or $(SEED),1) \
 		$(TEST) --no-parallel --filter '^CrashTests\.'
 
 spin: ## Check the models of the protocol, and that each fails with one rule taken away (BOUNDS=full for more)

@@ -37,8 +37,15 @@ struct Installation: Sendable {
     }
 
     func requireWorkspace() throws {
-        guard !FileManager.default.fileExists(atPath: settings) else { return }
-        if FileManager.default.fileExists(atPath: store) {
+        let hasStore = FileManager.default.fileExists(atPath: store)
+        if FileManager.default.fileExists(atPath: settings) {
+            guard !hasStore else { return }
+            throw Failure(
+                .configuration,
+                "\(directory) has keys and settings, but no store: “peykd restore” was interrupted, or workspace.sqlite was "
+                    + "taken away. Nothing was changed; restore a backup: peykd restore FILE.")
+        }
+        if hasStore {
             throw Failure(
                 .configuration,
                 "\(directory) has only half a workspace: “peykd init” was interrupted. Remove the directory and run it "
