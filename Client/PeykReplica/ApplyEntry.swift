@@ -19,6 +19,8 @@ struct EntryApplier {
     /// Own commits that this batch settled.
     private(set) var settled: [SettledCommit] = []
     private(set) var evicted: [RecordKey] = []
+    /// Records that came with this batch.
+    private var arrived: Set<RecordKey> = []
     /// Effects of others.
     private(set) var pulled: Int64 = 0
     private(set) var conflicts: Int64 = 0
@@ -137,6 +139,7 @@ struct EntryApplier {
         case .full(let row, let writers):
             try context.note(writers: writers, at: position, in: lineage)
             if key.table == Schema.ledgerIndex, before == nil { conflicts += 1 }
+            if before == nil { arrived.insert(key) }
             try set(key, before: before, after: row.fitted(to: table))
         case .delta(let fields):
             guard var row = before else {
@@ -150,8 +153,9 @@ struct EntryApplier {
             try set(key, before: before, after: nil)
         case .evict:
             for gone in try context.evict(key) {
+                // What came and went within one batch was never shown here.
                 note(gone, before: nil, after: nil, isEvicted: true)
-                evicted.append(gone)
+                if arrived.remove(gone) == nil { evicted.append(gone) }
             }
             note(key, before: nil, after: nil, isEvicted: true)
         case .touched:

@@ -80,16 +80,20 @@ public final class Replica: Sendable {
 
     /// Opens the replica in `home` and seals what other programs wrote since the last time (rule C7).
     ///
-    /// - Parameter readOnly: opens without sealing and without any lock; ``write(whole:_:)`` throws.
+    /// - Parameters:
+    ///   - readOnly: opens without sealing and without any lock; ``write(whole:_:)`` throws.
+    ///   - isDiskFull: opens for reading where there is no room even for SQLite's own files; nobody else can open it
+    ///     meanwhile, and ``write(whole:_:)`` throws.
     public static func open(
-        _ home: String, environment: ReplicaEnvironment = .system, busySeconds: Double = 5, readOnly: Bool = false
+        _ home: String, environment: ReplicaEnvironment = .system, busySeconds: Double = 5, readOnly: Bool = false,
+        isDiskFull: Bool = false
     ) throws -> Replica {
         let path = databasePath(home)
         guard FileManager.default.fileExists(atPath: path) else { throw ReplicaError.notFound(path: home) }
         do {
             let database = try Database(
-                path: path, access: readOnly ? .readOnly : .readWrite, lockPath: lockPath(home),
-                busySeconds: busySeconds)
+                path: path, access: isDiskFull ? .fullDisk : readOnly ? .readOnly : .readWrite,
+                lockPath: lockPath(home), busySeconds: busySeconds)
             let replica = Replica(home: home, database: database, environment: environment)
             try database.read { connection in
                 guard try connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'peyk_meta'") != nil else {
@@ -102,7 +106,7 @@ public final class Replica: Sendable {
                 }
                 try replica.state.refresh(connection)
             }
-            if !readOnly {
+            if !readOnly, !isDiskFull {
                 try replica.addTables()
                 try replica.seal()
             }

@@ -20,6 +20,8 @@ public struct SyncPlan: Hashable, Sendable {
     public var needsPages = false
     /// There was more than could be looked at; the counts are lower limits.
     public var isPartial = false
+    /// Milliseconds to add to this machine's clock to have the server's, as of now.
+    public var clockOffset: Int64 = 0
     /// For names.
     var tables: [String] = []
 
@@ -57,6 +59,7 @@ struct SyncPlanner {
         plan.tables = schema.tables.map(\.name)
         if case .resume = welcome.entrance { mustStop = false } else { mustStop = true }
         plan.needsPages = mustStop
+        plan.clockOffset = welcome.serverTime &- replica.environment.now()
         var after = welcome.lastMerged
         while true {
             let slice = try replica.outbox(after: after, bytesMax: 4 << 20)

@@ -97,7 +97,7 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
                 host: identity.host, port: identity.port, security: security, receiver: self,
                 timeoutSeconds: options.connectSeconds)
             queue.async { self.connected(connection) }
-            return try await withTaskCancellationHandler {
+            let outcome = try await withTaskCancellationHandler {
                 try await withCheckedThrowingContinuation { continuation in
                     let early = ending.withLock { ending -> Result<Outcome, any Error>? in
                         if case .ended(let result) = ending { return result }
@@ -109,6 +109,9 @@ final class SyncRun: FrameReceiver, @unchecked Sendable {
             } onCancel: {
                 leave(CancellationError())
             }
+            // A program ends with its sync: the last report and the goodbye must have left before (rule T1).
+            await connection.flushed()
+            return outcome
         } catch {
             throw SyncFailure(error)
         }

@@ -31,7 +31,8 @@ public struct SyncSummary: Hashable, Sendable {
         handedOff += applied.handedOff
         parked += applied.parked
         evicted += applied.evicted
-        anchor = max(anchor, applied.cursor)
+        // Lower than before where a restored server's history is shorter.
+        anchor = applied.cursor
     }
 
     /// Adds what a further session of the same sync did.
@@ -45,7 +46,7 @@ public struct SyncSummary: Hashable, Sendable {
         bytesOut += other.bytesOut
         bytesIn += other.bytesIn
         roundTrips += other.roundTrips
-        anchor = max(anchor, other.anchor)
+        if other.anchor > 0 { anchor = other.anchor }
         seconds += other.seconds
         newSite = other.newSite ?? newSite
     }

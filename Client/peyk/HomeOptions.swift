@@ -21,7 +21,13 @@ struct HomeOptions: ParsableArguments {
     var console: Console { output.console }
 
     func open(readOnly: Bool = false) throws -> Workplace {
-        Workplace(replica: try Replica.open(path, readOnly: readOnly), console: console)
+        do {
+            return Workplace(replica: try Replica.open(path, readOnly: readOnly), console: console)
+        } catch let error as ReplicaError where error.isDiskFull {
+            let replica = try Replica.open(path, isDiskFull: true)
+            Terminal.message("The disk is full: your data can be read, and is safe; nothing can be written.")
+            return Workplace(replica: replica, console: console)
+        }
     }
 }
 

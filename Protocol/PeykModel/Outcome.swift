@@ -148,7 +148,7 @@ public struct NoticeCode: RawRepresentable, Hashable, Sendable {
         case .whole: "another part was refused, and all of it was to stand or fall together"
         case .failed: "the server could not take it; the server's log says why"
         case .schemaVersion: "it needs a newer schema than the server has"
-        case .handedOff: "merged; the record belongs to somebody else now, who sees it as handed off"
+        case .handedOff: "merged; the record belongs to somebody else now, who has what you wrote"
         case .lost: "a concurrent write won; yours is in the ledger"
         case .deleteLost: "the record was changed meanwhile, so it was not deleted"
         case .duplicate: "another record has the same value in what should be unique"

@@ -119,7 +119,8 @@ extension ClientSession {
         var refusal = handIn.refusal
         refusal.handInAfter = nil
         if handIn.commits > 0, handIn.taken >= handIn.sent {
-            refusal.message += " What was not sent yet (\(handIn.commits) commits) was handed in for them to decide on."
+            let count = handIn.commits == 1 ? "1 commit" : "\(handIn.commits) commits"
+            refusal.message += " What was not sent yet (\(count)) was handed in for them to decide on."
         }
         return [.send(.bye(nonceStored: false)), .fail(.refused(refusal))]
     }

@@ -155,13 +155,19 @@ extension Admin {
     func devices(_ reader: any StoreReader) throws -> JSON {
         let head = try reader.head()
         let names = Dictionary(try reader.documents(UserDocument.self).map { ($0.id, $0.name) }) { first, _ in first }
-        let sites = try reader.documents(SiteDocument.self).sorted {
-            ($0.family, $0.createdAt, $0.site) < ($1.family, $1.createdAt, $1.site)
+        // A copy stands under its origin (rule I3).
+        let sites = try reader.documents(SiteDocument.self).map { site in
+            (site: site, origin: try reader.listedOrigin(of: site))
+        }.sorted { one, other in
+            (one.site.family, one.origin == nil ? 0 : 1, one.site.createdAt, one.site.site)
+                < (other.site.family, other.origin == nil ? 0 : 1, other.site.createdAt, other.site.site)
         }
         return .array(
-            sites.map { site in
+            sites.map { site, origin in
                 [
                     "site": .string(site.site.description), "family": .string(site.family.description),
+                    "copy_of": origin.map { .string($0.description) } ?? .null,
+                    "replaced_by": site.replacedBy.map { .string($0.description) } ?? .null,
                     "user": .string(names[site.user] ?? site.user.description), "device": .string(site.deviceName),
                     "state": .string(site.state),
                     "last_contact": site.lastContact == 0 ? .null : .integer(site.lastContact),
@@ -175,7 +181,14 @@ extension Admin {
 
     func revokeDevice(_ text: String) throws -> JSON {
         let revoked = try workspace.revoke(try device(text))
-        return ["revoked": .array(revoked.map { .string($0.description) })]
+        return try workspace.store.read { reader in
+            let listed = try devices(reader).arrayValue ?? []
+            let sites = Set(revoked.map(\.description))
+            return [
+                "revoked": .array(revoked.map { .string($0.description) }),
+                "devices": .array(listed.filter { sites.contains($0["site"]?.stringValue ?? "") }),
+            ]
+        }
     }
 
     func allowDevice(_ text: String) throws -> JSON {

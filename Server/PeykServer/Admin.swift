@@ -5,8 +5,16 @@ import PeykSession
 /// Runs IT's requests on a workspace. Every one is whole or not at all.
 public struct Admin: Sendable {
     let workspace: Workspace
+    /// Errors of the layers below, such as the store's, as what is told.
+    private let told: @Sendable (any Error) -> AdminFailure
 
-    public init(_ workspace: Workspace) { self.workspace = workspace }
+    public init(
+        _ workspace: Workspace,
+        told: @escaping @Sendable (any Error) -> AdminFailure = { AdminFailure(.internal, "\($0)") }
+    ) {
+        self.workspace = workspace
+        self.told = told
+    }
 
     /// Never throws: what goes wrong is the reply.
     public func run(_ request: AdminRequest) -> AdminReply {
@@ -19,7 +27,7 @@ public struct Admin: Sendable {
         } catch let refusal as Refusal {
             return .failed(AdminFailure(.data, refusal.message))
         } catch {
-            return .failed(AdminFailure(.internal, "\(error)"))
+            return .failed(told(error))
         }
     }
 

@@ -7,6 +7,8 @@ import Synchronization
 public protocol AdminJournal: Sendable {
     /// Appends one line, without a newline in it. Durable when this returns.
     func append(_ line: [UInt8]) throws
+    /// Takes back the last line, which is this one: its act was not carried out. Durable when this returns.
+    func takeBack(_ line: [UInt8]) throws
     /// All lines, oldest first.
     func lines() throws -> [[UInt8]]
 }
@@ -16,6 +18,11 @@ public final class MemoryJournal: AdminJournal {
     private let kept = Mutex<[[UInt8]]>([])
     public init() {}
     public func append(_ line: [UInt8]) throws { kept.withLock { $0.append(line) } }
+    public func takeBack(_ line: [UInt8]) throws {
+        kept.withLock { kept in
+            if kept.last == line { kept.removeLast() }
+        }
+    }
     public func lines() throws -> [[UInt8]] { kept.withLock { $0 } }
 }
 
@@ -113,20 +120,37 @@ extension StoreReader {
 
 extension Workspace {
     /// One act of IT: a transaction whose line is durable in the journal before the transaction is, and before the
-    /// answer (rule I9). A line whose transaction failed is carried out at the next start: it had been asked for.
+    /// answer (rule I9). Where the transaction fails after that, the line is taken back: whoever asked is told that
+    /// nothing was changed. After a crash between the two it is carried out at the next start: nobody was told.
     func act<Result>(
         _ name: String, _ body: (any StoreTransaction, inout JournalLine) throws -> Result
     ) throws -> Result {
-        try store.write { transaction in
-            var line = JournalLine(time: environment.now(), act: name)
-            let result = try body(transaction, &line)
-            guard let journal, !line.isEmpty else { return result }
-            line.number = try transaction.journalNumber() + 1
-            try transaction.set(JournalDocument(last: line.number))
-            Failpoint.hit("server.journal.before-append")
-            try journal.append(line.bytes)
-            Failpoint.hit("server.journal.appended")
-            return result
+        var appended: [UInt8]?
+        do {
+            return try store.write { transaction in
+                var line = JournalLine(time: environment.now(), act: name)
+                let result = try body(transaction, &line)
+                guard let journal, !line.isEmpty else { return result }
+                line.number = try transaction.journalNumber() + 1
+                try transaction.set(JournalDocument(last: line.number))
+                Failpoint.hit("server.journal.before-append")
+                try journal.append(line.bytes)
+                appended = line.bytes
+                Failpoint.hit("server.journal.appended")
+                return result
+            }
+        } catch {
+            if let journal, let appended { try takeBack(appended, journal) }
+            throw error
+        }
+    }
+
+    private func takeBack(_ line: [UInt8], _ journal: any AdminJournal) throws {
+        do {
+            try journal.takeBack(line)
+        } catch {
+            environment.warn("an act that failed stands in the journal, and is carried out at the next start: \(error)")
+            throw error
         }
     }
 

@@ -256,6 +256,10 @@ public struct AdminFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case usage, data, missing, `internal`
         /// The same again may succeed.
         case busy
+        /// Reading or writing failed: the disk is full.
+        case disk
+        /// A file cannot be made where it was asked for.
+        case create
     }
 
     public let kind: Kind

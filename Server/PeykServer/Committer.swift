@@ -76,6 +76,7 @@ final class Committer {
         }
         if site.offered == context.nonce { site.nonce = site.offered }
         site.noteSent(context.sent, in: context.epoch)
+        site.isUsed = true
         try takeNames(push, &site)
         var items: [Acknowledge.Item] = []
         var expect: Sequence64?

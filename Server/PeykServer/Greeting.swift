@@ -51,11 +51,15 @@ struct Greeting {
                 site.offeredKey = nil
             }
             // It goes on by itself: what was taken for its successor was a copy.
+            try makeCopy(of: site, site.replacedBy)
             site.replacedBy = nil
+            site.isUsed = true
             site.offered = workspace.environment.random(16)
         } else {
             site = try newSite(of: known)
             site.owesNames = common != .max || known?.owesNames == true
+            site.origin = try origin(known, reason)
+            try giveUpUnused(for: site)
             if var known, reason != .copied {
                 known.replacedBy = site.site
                 try transaction.set(known)
@@ -164,6 +168,7 @@ struct Greeting {
             deviceName: known?.deviceName ?? "restored device", family: certificate.family, createdAt: now,
             nonce: nonce)
         site.offered = nonce
+        site.former = hello.site
         if let known {
             site.sent = known.sent
         } else {
@@ -175,18 +180,6 @@ struct Greeting {
         site.epoch = identity.lineage.epoch
         site.resyncBelow = known?.resyncBelow ?? 0
         return site
-    }
-
-    /// The replica's last site was made in a history that is gone. Where the device had just one site before that, it
-    /// is this replica's: nobody waits for it (rule I7).
-    private func replaceFormer(by site: SiteDocument) throws {
-        let former = try transaction.documents(SiteDocument.self).filter { other in
-            other.family == certificate.family && other.deviceKey == certificate.deviceKey && other.replacedBy == nil
-                && other.epoch != identity.lineage.epoch && !other.isRevoked
-        }
-        guard former.count == 1, var only = former.first else { return }
-        only.replacedBy = site.site
-        try transaction.set(only)
     }
 
     // MARK: - From where

@@ -42,6 +42,12 @@ public struct SiteDocument: Document {
     public var mustRenew = false
     /// The site that the replica has instead, after a restore of either side.
     public var replacedBy: SiteID?
+    /// The site whose hello it was given for; nil where the device enrolled with it.
+    public var former: SiteID?
+    /// Something came under it: its replica has it. One that was never used was lost on the way.
+    public var isUsed = false
+    /// The site beside which it was made: its replica is a copy, or the laptop was put back to an image (rule I3).
+    public var origin: SiteID?
     /// What the device reported as applied (rule T1).
     public var applied: Position = 0
     /// The highest cursor that it is known to have had; below it, it was restored from an image (rule I3).
@@ -132,6 +138,9 @@ public struct SiteDocument: Document {
         if isExpired { members["expired"] = true }
         if resyncBelow > 0 { members["resync_below"] = .integer(resyncBelow) }
         members["replaced_by"] = replacedBy.map { .string($0.description) }
+        members["former"] = former.map { .string($0.description) }
+        members["origin"] = origin.map { .string($0.description) }
+        if isUsed { members["used"] = true }
         return .object(members)
     }
 
@@ -158,6 +167,9 @@ public struct SiteDocument: Document {
         lastAnchor = json["last_anchor"].flatMap { Sent(json: $0) }
         mustRenew = json["must_renew"]?.boolValue ?? false
         replacedBy = json["replaced_by"]?.stringValue.flatMap { SiteID($0) }
+        former = json["former"]?.stringValue.flatMap { SiteID($0) }
+        origin = json["origin"]?.stringValue.flatMap { SiteID($0) }
+        isUsed = json["used"]?.boolValue ?? false
         servedAt = number("served_at")
         isExpired = json["expired"]?.boolValue ?? false
         resyncBelow = number("resync_below")

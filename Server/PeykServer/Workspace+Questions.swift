@@ -144,6 +144,7 @@ extension Workspace {
             guard isCurrent(context), var site = try transaction.document(SiteDocument.self, context.site.description)
             else { return }
             if site.offered == context.nonce { site.nonce = site.offered }
+            site.isUsed = true
             site.noteSent(context.sent, in: context.epoch)
             try body(&site, transaction)
             try transaction.set(site)

@@ -28,6 +28,7 @@ extension Workspace {
             }
             if rekey.deviceKey != site.deviceKey { site.offeredKey = rekey.deviceKey }
             if site.offered == context.nonce { site.nonce = site.offered }
+            site.isUsed = true
             try transaction.set(site)
             let certificate = WorkspaceKeys.Certificate(
                 user: site.user, deviceKey: rekey.deviceKey, family: site.family)

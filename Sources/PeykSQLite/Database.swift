@@ -16,6 +16,9 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
         case create
         case readWrite
         case readOnly
+        /// Reads where the disk has no room even for the index of the log: for a moment, by this process alone.
+        /// Writing says that the disk is full.
+        case fullDisk
     }
 
     public let path: String
@@ -97,6 +100,10 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
         }
         var configuration = Configuration()
         configuration.readonly = access == .readOnly
+        if access == .fullDisk {
+            // Said before the first use of the file, it keeps the index of the log in memory.
+            configuration.prepareDatabase { try $0.execute(sql: "PRAGMA locking_mode = EXCLUSIVE") }
+        }
         configuration.busyMode = .timeout(busySeconds)
         configuration.label = "peyk.sqlite"
         // The queue's own transaction checks do not know ours, which are always ended before it is left.
@@ -120,7 +127,7 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
     }
 
     private func setUp(mayShrink: Bool) throws {
-        if access != .readOnly {
+        if access == .create || access == .readWrite {
             // Only before the first page is written.
             if mayShrink { try connection.execute("PRAGMA auto_vacuum = INCREMENTAL") }
             _ = try connection.rows("PRAGMA journal_mode = WAL")
@@ -201,6 +208,7 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
         guard access != .readOnly else {
             throw SQLiteError(code: SQLITE_READONLY, message: "opened for reading only")
         }
+        guard access != .fullDisk else { throw SQLiteError(code: SQLITE_FULL, message: "the disk is full") }
         return try enter { connection in
             let isLocked = try Self.take(lock, seconds: busySeconds)
             defer { if isLocked { lock?.unlock() } }
@@ -264,7 +272,7 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
 
     /// Moves the log into the file; with `truncate`, waits for readers and empties the log.
     public func checkpoint(truncate: Bool) throws {
-        guard access != .readOnly else { return }
+        guard access != .readOnly, access != .fullDisk else { return }
         try enter { connection in
             let isLocked = try Self.take(lock, seconds: busySeconds)
             defer { if isLocked { lock?.unlock() } }

@@ -108,6 +108,9 @@ public final class FrameConnection: Sendable {
         channel.closeFuture.whenComplete { _ in deadline.cancel() }
     }
 
+    /// Returns when what is in the line is with the kernel, or cannot get there any more.
+    public func flushed() async { try? await channel.writeAndFlush(ByteBuffer()).get() }
+
     /// Closes at once.
     public func abort() { channel.close(promise: nil) }
 

@@ -1,7 +1,28 @@
 import PeykModel
 import PeykServer
 import PeykSession
+import Synchronization
 import Testing
+
+/// A store whose transactions fail at their end, as on a full disk.
+private final class StoreThatFails: Store {
+    let fails = Atomic(false)
+    private let store: MemoryStore
+
+    init(_ store: MemoryStore) { self.store = store }
+
+    func write<Result>(_ body: (any StoreTransaction) throws -> Result) throws -> Result {
+        try store.write { transaction in
+            let result = try body(transaction)
+            if fails.load(ordering: .relaxed) { throw TestFailure("disk full") }
+            return result
+        }
+    }
+
+    func read<Result>(_ body: (any StoreReader) throws -> Result) throws -> Result { try store.read(body) }
+    func query(_ sql: String, _ values: [Value]) throws -> [[Value]] { try store.query(sql, values) }
+    func checkpoint() throws {}
+}
 
 @Suite("Rules I9, I10: the journal and the backup horizon")
 struct JournalRuleTests {
@@ -42,6 +63,7 @@ struct JournalRuleTests {
     func lineFirst() throws {
         final class Full: AdminJournal {
             func append(_ line: [UInt8]) throws { throw TestFailure("disk full") }
+            func takeBack(_ line: [UInt8]) throws {}
             func lines() throws -> [[UInt8]] { [] }
         }
         let first = try Office()
@@ -51,6 +73,28 @@ struct JournalRuleTests {
             try office.workspace.setUser(Sample.id(1_009), name: "Zoe", role: .rep, territories: [])
         }
         #expect(try office.store.read { try $0.documents(UserDocument.self) }.isEmpty)
+    }
+
+    @Test("I9: an act that fails after its line was written leaves no line, and the next one takes its number")
+    func takenBack() throws {
+        let journal = MemoryJournal()
+        let first = try Office()
+        let store = StoreThatFails(try first.backup())
+        let office = try Office(store: store, existing: first.keys, journal: journal)
+        func add(_ number: UInt64, _ name: String) throws {
+            try office.workspace.setUser(Sample.id(number), name: name, role: .rep, territories: [])
+        }
+        try add(1_009, "Zoe")
+        let lines = try journal.lines()
+        store.fails.store(true, ordering: .relaxed)
+        #expect(throws: TestFailure.self) { try add(1_010, "Yan") }
+        store.fails.store(false, ordering: .relaxed)
+        #expect(try journal.lines() == lines, "who was told that nothing was done must be told the truth")
+        #expect(try office.workspace.replayJournal() == 0)
+        try add(1_011, "Xia")
+        let numbers = try journal.lines().compactMap { JournalLine($0)?.number }
+        #expect(numbers == Array(1...Int64(numbers.count)))
+        #expect(try office.store.read { try $0.documents(UserDocument.self) }.map(\.name).sorted() == ["Xia", "Zoe"])
     }
 
     @Test("I10: the horizon is the oldest of the backups that are kept, and never moves back")

@@ -132,11 +132,7 @@ struct Checkup {
         add("references", orphans == 0 ? .good : .bad, orphans == 0 ? "all hold" : "\(orphans ?? -1) do not hold")
         if status.isLoading { add("first sync", .look, "It has not ended; run “peyk sync”.") }
         add("schema", .good, "version \(status.schemaVersion), \(place.schema.ownTables.count) tables")
-        let offset = status.clockOffset.magnitude / 1000
-        add(
-            "clock", offset > 3600 ? .look : .good,
-            "\(show.number(status.clockOffset)) ms from the server’s"
-                + (offset > 3600 ? "; set this machine’s clock" : ""))
+        clock(status.clockOffset, "at the last sync")
         add("unsent", status.held > 0 ? .look : .good, "\(status.pending) commits, \(status.held) held")
         add(
             "refused", status.parked > 0 ? .look : .good,
@@ -150,10 +146,25 @@ struct Checkup {
             status.lastSync.map { show.instant($0) } ?? "never")
     }
 
+    /// What is measured later takes the place of what was known before.
+    private mutating func clock(_ offset: Int64, _ when: String) {
+        let isWrong = offset.magnitude > 3_600_000
+        let check = Check(
+            name: "clock", state: isWrong ? .look : .good,
+            found: "against the server’s: \(show.clockOffset(offset)), \(when)"
+                + (isWrong ? "; set this machine’s clock" : ""))
+        if let index = all.firstIndex(where: { $0.name == check.name }) {
+            all[index] = check
+        } else {
+            all.append(check)
+        }
+    }
+
     mutating func server(_ place: Workplace) async {
         do {
             let client = try SyncClient(replica: place.replica, options: SyncWork.options(timeout: 15))
             let plan = try await client.plan()
+            clock(plan.clockOffset, "now")
             add("server", .good, "reached, key as pinned; \(plan.commitsUp) commits would go up")
         } catch let error as SyncFailure {
             add("server", error.isPassing ? .look : .bad, error.description)

@@ -64,7 +64,7 @@ struct Status: AsyncParsableCommand {
                 status.epoch.map { .string($0.description) } ?? .null
             ),
             (
-                "clock_offset_ms", show.say("Clock offset", "اختلاف ساعت"), number(status.clockOffset) + " ms",
+                "clock_offset_ms", show.say("Clock offset", "اختلاف ساعت"), show.clockOffset(status.clockOffset),
                 .integer(status.clockOffset)
             ),
             (

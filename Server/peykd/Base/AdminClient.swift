@@ -22,7 +22,7 @@ final class AdminClient {
 
     /// The reply's document; what went wrong is thrown.
     func send(_ request: AdminRequest) throws -> JSON {
-        if let workspace { return try Self.document(Admin(workspace).run(request)) }
+        if let workspace { return try Self.document(Admin(workspace, told: Failures.admin).run(request)) }
         // A server that is just starting has the lock and no socket yet.
         for _ in 0..<50 {
             if let reply = try ControlSocket.request(path: installation.control, request.json, timeoutSeconds: 120) {
@@ -33,7 +33,7 @@ final class AdminClient {
                 self.lock = lock
                 let workspace = try installation.openWorkspace()
                 self.workspace = workspace
-                return try Self.document(Admin(workspace).run(request))
+                return try Self.document(Admin(workspace, told: Failures.admin).run(request))
             }
         }
         throw Failure(

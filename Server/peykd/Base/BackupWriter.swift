@@ -19,6 +19,10 @@ struct BackupWriter {
         if files.fileExists(atPath: target, isDirectory: &isFolder), isFolder.boolValue {
             throw Failure(.usage, "\(target) is a folder; give the name of a file in it. Nothing was written.")
         }
+        let folder = (target as NSString).deletingLastPathComponent
+        guard files.fileExists(atPath: folder) else {
+            throw Failure(.cannotCreate, "There is no folder \(folder). No backup was made; make it, or give another.")
+        }
         let copy = target + ".partial-store"
         let draft = target + ".partial"
         defer {

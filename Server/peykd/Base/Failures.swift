@@ -26,12 +26,30 @@ enum Failures {
         }
     }
 
+    /// The same, for the reply of the running server.
+    static func admin(_ error: any Error) -> AdminFailure {
+        let failure = (error as? Failure) ?? translate(error) ?? Failure(system: error)
+        let kind: AdminFailure.Kind =
+            switch failure?.exit {
+            case .usage: .usage
+            case .data: .data
+            case .noInput: .missing
+            case .temporary: .busy
+            case .inputOutput: .disk
+            case .cannotCreate: .create
+            default: .internal
+            }
+        return AdminFailure(kind, failure?.message ?? "\(error)")
+    }
+
     private static func exit(of kind: AdminFailure.Kind) -> Sysexit {
         switch kind {
         case .usage: .usage
         case .data: .data
         case .missing: .noInput
         case .busy: .temporary
+        case .disk: .inputOutput
+        case .create: .cannotCreate
         case .internal: .software
         }
     }

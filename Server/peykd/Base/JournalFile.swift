@@ -34,6 +34,20 @@ final class JournalFile: AdminJournal {
         }
     }
 
+    func takeBack(_ line: [UInt8]) throws {
+        try writing.withLock { _ in
+            let file = open(path, O_RDWR | O_CLOEXEC)
+            guard file >= 0 else { throw Self.stuck(path) }
+            defer { close(file) }
+            let start = try Self.wholeEnd(file, path) - off_t(line.count + 1)
+            guard start >= 0 else { return }
+            var last = [UInt8](repeating: 0, count: line.count)
+            let count = last.withUnsafeMutableBytes { pread(file, $0.baseAddress, line.count, start) }
+            guard count == line.count, last == line else { return }
+            guard ftruncate(file, start) == 0, fsync(file) == 0 else { throw Self.stuck(path) }
+        }
+    }
+
     func lines() throws -> [[UInt8]] {
         guard FileManager.default.fileExists(atPath: path) else { return [] }
         let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
@@ -58,6 +72,13 @@ final class JournalFile: AdminJournal {
             end = start
         }
         return 0
+    }
+
+    private static func stuck(_ path: String) -> Failure {
+        Failure(
+            .inputOutput,
+            "\(path) cannot be written (\(String(cString: strerror(errno)))). What was asked for is carried out when "
+                + "peykd starts the next time.")
     }
 
     private static func failure(_ path: String) -> Failure {

@@ -43,7 +43,7 @@ struct LoadOptions: ParsableArguments {
         }
     }
 
-    private static func freeBytes(_ directory: String) -> Int64? {
+    static func freeBytes(_ directory: String) -> Int64? {
         var facts = statvfs()
         guard statvfs(directory, &facts) == 0 else { return nil }
         return Int64(clamping: UInt64(facts.f_bavail) &* UInt64(facts.f_frsize))

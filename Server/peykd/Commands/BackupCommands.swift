@@ -150,8 +150,10 @@ struct RefillGroup: ParsableCommand {
             let isOpen = refill["open"]?.boolValue == true
             output.console.say(
                 isOpen
-                    ? "Open: \(Console.plain(refill["waiting"] ?? .null)) commits wait." : "Closed: all have come back."
-            )
+                    ? "Open: \(Console.plain(refill["waiting"] ?? .null)) commits wait. A device is back when it has synced, "
+                        + "and once more with nothing left to send."
+                    : "Closed.")
+            if !isOpen, output.console.format == .table { return }
             Columns([
                 ("user", "User", "کاربر", .text), ("device", "Device", "دستگاه", .text),
                 ("site", "Site", "پایگاه", .id), ("last_contact", "Last contact", "آخرین تماس", .time),
@@ -171,11 +173,18 @@ struct RefillGroup: ParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() throws {
-            let done = try place.client().send(.closeRefill)
+            let client = try place.client()
+            let missing = try client.send(.status)["refill"]?["awaited"]?.arrayValue?.count ?? 0
+            let done = try client.send(.closeRefill)
             let waited = done["waited"]?.integerValue ?? 0
             output.console.print([
                 ("waited", "Commits that had waited", output.console.show.number(waited), .integer(waited))
             ])
+            if missing > 0 {
+                Terminal.message(
+                    "\(missing) devices had not come back. What they still bring is taken, but merged as if it were new: "
+                        + "where others have edited the same since, look at “peykd conflicts”.")
+            }
         }
     }
 }

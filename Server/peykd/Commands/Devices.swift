@@ -11,7 +11,14 @@ struct DeviceGroup: ParsableCommand {
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "List the devices: last contact, version, how far behind, declared edits.")
+            abstract: "List the devices: last contact, version, how far behind, declared edits.",
+            discussion: """
+                A replica that was copied, or put back to an older image, gets a site of its own. It stands under the \
+                one that it is a copy of; revoking one of them revokes all. Of a laptop that was put back, the older \
+                entry does not come again.
+
+                Example:  peykd device list
+                """)
         @OptionGroup var place: DataOptions
         @OptionGroup var output: OutputOptions
         @Flag(help: "Revoked and replaced ones too.") var all = false
@@ -20,7 +27,7 @@ struct DeviceGroup: ParsableCommand {
             let devices = try place.client().send(.listDevices).arrayValue ?? []
             Columns([
                 ("site", "Site", "پایگاه", .id), ("user", "User", "کاربر", .text),
-                ("device", "Device", "دستگاه", .text),
+                ("device", "Device", "دستگاه", .text), ("copy_of", "Copy of", "رونوشت", .id),
                 ("last_contact", "Last contact", "آخرین تماس", .time), ("anchor", "Anchor", "لنگر", .number),
                 ("lag", "Behind", "عقب", .number), ("pending", "Declared edits", "ویرایش‌های اعلام‌شده", .number),
                 ("program", "Program", "برنامه", .text), ("state", "State", "وضعیت", .text),
@@ -45,9 +52,17 @@ struct DeviceGroup: ParsableCommand {
             let revoked = try place.client().send(.revokeDevice(site))
             let sites = (revoked["revoked"]?.arrayValue ?? []).compactMap(\.stringValue)
             let console = output.console
+            let rows = (revoked["devices"]?.arrayValue ?? []).map { device -> [String] in
+                let copied = device["copy_of"]?.stringValue.map { "copy of " + $0.prefix(8) } ?? ""
+                let former = device["replaced_by"] == .null ? "" : "former"
+                return [
+                    String((device["site"]?.stringValue ?? "").prefix(8)), device["user"]?.stringValue ?? "",
+                    device["device"]?.stringValue ?? "", copied.isEmpty ? former : copied,
+                ]
+            }
             console.print(
-                TextTable(["Revoked"], rows: sites.map { [$0] }), csv: [["revoked"]] + sites.map { [$0] }, json: revoked
-            )
+                TextTable(["Revoked", "User", "Device", ""], rows: rows), csv: [["revoked"]] + sites.map { [$0] },
+                json: revoked)
         }
     }
 

@@ -65,10 +65,19 @@ struct Doctor: ParsableCommand {
         findings.append(
             check("clock") {
                 let last = try client.read { try $0.clockDocument().last.milliseconds }
-                let behind = last - LocalTime.now()
-                guard behind < 3_600_000 else {
+                let ahead = LocalTime.now() - last
+                switch ClockStanding(now: LocalTime.now(), last: last) {
+                case .behind:
                     throw Failure(
-                        .configuration, "this machine's clock is \(behind / 60_000) minutes behind the last commit")
+                        .configuration,
+                        "this machine's clock is \(-ahead / 60_000) minutes behind the last commit; set it"
+                    )
+                case .farAhead:
+                    throw Failure(
+                        .configuration,
+                        "this machine's clock is \(ahead / 86_400_000) days ahead of the last commit; if it is right, "
+                            + "serve with --accept-clock")
+                case .fine, .ahead: break
                 }
                 return Instant.iso(LocalTime.now())
             })

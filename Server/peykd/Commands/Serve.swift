@@ -149,12 +149,14 @@ struct Serve: AsyncParsableCommand {
             ).json
         }
         if request.isWrite {
-            let reply = try? await server.perform { Admin($0).run(request) }
+            let reply = try? await server.perform { Admin($0, told: Failures.admin).run(request) }
             if case .done? = reply { logger.info("administration: \(json["do"]?.stringValue ?? "")") }
             return (reply ?? .failed(AdminFailure(.internal, "The server is ending. Nothing was changed."))).json
         }
         let reply = await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(returning: Admin(workspace).run(request)) }
+            DispatchQueue.global().async {
+                continuation.resume(returning: Admin(workspace, told: Failures.admin).run(request))
+            }
         }
         guard case .status = request, case .done(.object(var members)) = reply else { return reply.json }
         members["network"] = await server.status().json
@@ -173,9 +175,9 @@ struct Serve: AsyncParsableCommand {
                     logger.info("backup written", metadata: ["path": "\(path)"])
                     continuation.resume(returning: AdminReply.done(done).json)
                 } catch {
-                    let reason = Failures.translate(error)?.message ?? (error as? Failure)?.message ?? "\(error)"
-                    logger.error("no backup", metadata: ["reason": "\(reason)"])
-                    continuation.resume(returning: AdminReply.failed(AdminFailure(.internal, reason)).json)
+                    let failure = Failures.admin(error)
+                    logger.error("no backup", metadata: ["reason": "\(failure.message)"])
+                    continuation.resume(returning: AdminReply.failed(failure).json)
                 }
             }
         }

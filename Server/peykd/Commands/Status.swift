@@ -32,8 +32,10 @@ struct StatusCommand: ParsableCommand {
             if console.format == .json { return console.printJSON(.object(members)) }
             return console.print(members.sorted { $0.key < $1.key }.map { ($0.key, $0.key, "", $0.value) })
         }
-        func text(_ key: String) -> String { Console.plain(status[key] ?? .null) }
         let show = console.show
+        func text(_ key: String) -> String {
+            status[key]?.integerValue.map { show.number($0) } ?? Console.plain(status[key] ?? .null)
+        }
         let retention = status["retention"] ?? .null
         let sessions = network["sessions"]?.arrayValue ?? []
         let lines: [(String, String)] = [
@@ -59,7 +61,7 @@ struct StatusCommand: ParsableCommand {
             (show.say("Last backup", "آخرین پشتیبان"), backup(status, console)),
             (show.say("Waiting commits", "ثبت‌های در انتظار"), text("waiting")),
             (show.say("Refill", "بازپرسازی"), refill(status, console)),
-            (show.say("Store", "حجم"), show.digits(in: "\(bytes / 1_048_576) MB")),
+            (show.say("Store", "حجم"), store(bytes, status, client.installation, console)),
             (show.say("Epoch", "دوره"), String(text("epoch").prefix(8))),
             (show.say("Versions", "نسخه‌ها"), "peykd \(PeykdVersion.text), SQLite \(Database.libraryVersion)"),
         ]
@@ -76,6 +78,19 @@ extension StatusCommand {
         return console.warning(shown + console.show.say(": run peykd backup", "؛ پشتیبان بگیرید: peykd backup"))
     }
 
+    /// The store's size, and whether the disk has room for more.
+    private func store(_ bytes: Int64, _ status: JSON, _ installation: Installation, _ console: Console) -> String {
+        let show = console.show
+        let size = show.digits(in: "\(bytes / 1_048_576) MB")
+        guard let free = LoadOptions.freeBytes(installation.directory) else { return size }
+        let room = show.number(free / 1_048_576)
+        guard status["network"]?["disk_full"]?.boolValue == true || free < 1 << 20 else {
+            return size + show.say(", \(room) MB free", "، \(room) MB آزاد")
+        }
+        return console.warning(
+            size + show.say(", DISK FULL: pushes wait, make room", "، دیسک پر است: جا باز کنید"))
+    }
+
     /// Rules I5 and I8.
     private func refill(_ status: JSON, _ console: Console) -> String {
         if status["rolled_back"] ?? .null != .null {
@@ -85,10 +100,16 @@ extension StatusCommand {
         guard let refill = status["refill"], refill["open"]?.boolValue == true else {
             return console.show.say("none open", "باز نیست")
         }
-        let awaited = Int64(refill["awaited"]?.arrayValue?.count ?? 0)
-        let count = console.show.number(awaited)
-        return console.warning(
-            console.show.say("open, \(count) devices to come back", "باز، \(count) دستگاه نیامده"))
+        let awaited = refill["awaited"]?.arrayValue ?? []
+        let begun = Int64(awaited.count { $0["begun"]?.boolValue == true })
+        let show = console.show
+        let missing = show.number(Int64(awaited.count) - begun)
+        var text = show.say("open, \(missing) devices to come back", "باز، \(missing) دستگاه نیامده")
+        if begun > 0 {
+            let count = show.number(begun)
+            text += show.say(", \(count) to sync once more", "، \(count) دستگاه یک همگام‌سازی دیگر")
+        }
+        return console.warning(text)
     }
 }
 

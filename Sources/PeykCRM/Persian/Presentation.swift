@@ -82,6 +82,22 @@ public struct Presentation: Sendable {
         return digits(in: jalali.description)
     }
 
+    /// How this machine's clock stands to another one.
+    ///
+    /// - Parameter milliseconds: what must be added to this machine's clock to have the other one's.
+    public func clockOffset(_ milliseconds: Int64) -> String {
+        let size = Int64(clamping: milliseconds.magnitude)
+        let units: [(length: Int64, english: String, persian: String)] = [
+            (86_400_000, "days", "روز"), (3_600_000, "hours", "ساعت"), (60_000, "minutes", "دقیقه"),
+            (1_000, "seconds", "ثانیه"),
+        ]
+        guard let unit = units.first(where: { size >= 2 * $0.length }) else { return number(milliseconds) + " ms" }
+        let count = number(size / unit.length)
+        return milliseconds < 0
+            ? say("\(count) \(unit.english) ahead", "\(count) \(unit.persian) جلوتر")
+            : say("\(count) \(unit.english) behind", "\(count) \(unit.persian) عقب‌تر")
+    }
+
     /// Date and time to the minute, in the zone of ``utcOffset``.
     public func instant(_ milliseconds: Int64) -> String {
         let (local, overflow) = milliseconds.addingReportingOverflow(Int64(utcOffset(milliseconds)) * 1000)
