@@ -282,6 +282,8 @@ final class Committer {
         } catch let refusal as WholeRefusal {
             return Merged(answer: Answer(verdict: .refused, notices: refusal.notices))
         } catch {
+            // No commit is to blame for the disk: none is parked, all are pushed again.
+            if let failure = transaction.failure { throw failure }
             workspace.environment.warn("commit \(commit.id) (\(dot)) failed and was parked: \(error)")
             return Merged(refused: .failed)
         }

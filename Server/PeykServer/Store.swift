@@ -163,8 +163,15 @@ public protocol StoreTransaction: StoreReader {
     /// Changes the tables to this schema, which only adds (rule T2).
     func adopt(_ schema: Schema) throws
     func setDocument(_ collection: String, _ key: String, _ value: [UInt8]?) throws
+    /// The error of the store's own, not of what was asked of it, that a savepoint met: a disk that is full or cannot
+    /// be read. Nothing of this transaction can become durable any more.
+    var failure: (any Error)? { get }
     /// Runs `body`; what it wrote is undone when it throws, the rest of the transaction stays (rule A4).
     func savepoint<Result>(_ body: () throws -> Result) throws -> Result
+}
+
+extension StoreTransaction {
+    public var failure: (any Error)? { nil }
 }
 
 /// One position: what a commit, or an act of the server, became.

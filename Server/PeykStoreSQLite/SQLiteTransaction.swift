@@ -10,6 +10,7 @@ final class SQLiteTransaction: SQLiteReader, StoreTransaction {
     /// Records that came to life less those that died, by table; written once at the end.
     private var countChanges: [Int: Int64] = [:]
     private var knownHead: Position?
+    private(set) var failure: (any Error)?
 
     /// Writes what was gathered. The last step before COMMIT.
     func finish() throws {
@@ -257,6 +258,7 @@ final class SQLiteTransaction: SQLiteReader, StoreTransaction {
             }
         } catch {
             (newAudiences, countChanges, knownHead, plan, epochs) = before
+            if failure == nil, let error = error as? SQLiteError, error.isOfSurroundings { failure = error }
             throw error
         }
     }

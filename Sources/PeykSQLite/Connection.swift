@@ -44,6 +44,20 @@ public final class Connection {
         numbered = [:]
     }
 
+    /// An error of the disk can end a transaction by itself, and what ran then would be a transaction of its own: while
+    /// this is set, nothing runs without the one that was begun.
+    var needsTransaction = false {
+        didSet { whatEnded = nil }
+    }
+    private var whatEnded: SQLiteError?
+
+    private func checkTransaction() throws {
+        guard needsTransaction, !isInTransaction else { return }
+        throw whatEnded
+            ?? SQLiteError(
+                code: SQLITE_ABORT, message: "an error before this one ended the transaction; nothing of it was kept")
+    }
+
     static func error(_ handle: OpaquePointer, _ code: Int32, sql: String?) -> SQLiteError {
         SQLiteError(
             code: code, extendedCode: sqlite3_extended_errcode(handle),
@@ -52,6 +66,7 @@ public final class Connection {
 
     /// Prepared once per text and kept; reset before it is handed out.
     public func statement(_ sql: String) throws -> Statement {
+        try checkTransaction()
         if let known = cache[sql] {
             guard !known.isBusy else {
                 // In use further up the stack: a second one, so that the outer loop goes on undisturbed.
@@ -68,6 +83,7 @@ public final class Connection {
     /// Like ``statement(_:)``, found by a number instead of its text: for statements that every transaction runs.
     /// The caller owns the numbers; ``forgetNumbered()`` when their texts change.
     public func statement(_ number: Int, _ sql: () -> String) throws -> Statement {
+        try checkTransaction()
         if let known = numbered[number], !known.isBusy { return known }
         let made = try Statement(sql(), on: handle, isPersistent: true)
         numbered[number] = made
@@ -79,6 +95,7 @@ public final class Connection {
     /// One or more statements whose results nobody reads.
     public func execute(_ sql: String) throws {
         Failpoint.hit("sqlite.statement.begun")
+        try checkTransaction()
         let code = sqlite3_exec(handle, sql, nil, nil, nil)
         guard code == SQLITE_OK else { throw Self.error(handle, code, sql: sql) }
     }
@@ -118,10 +135,12 @@ public final class Connection {
             return result
         } catch {
             // A full disk may have ended the whole transaction already; then there is nothing to go back to.
-            if isInTransaction {
-                try run("ROLLBACK TO peyk")
-                try run("RELEASE peyk")
+            guard isInTransaction else {
+                whatEnded = whatEnded ?? error as? SQLiteError
+                throw error
             }
+            try run("ROLLBACK TO peyk")
+            try run("RELEASE peyk")
             throw error
         }
     }

@@ -222,6 +222,8 @@ public final class Database: @unchecked Sendable {  // `connection` is used only
             try connection.run("BEGIN IMMEDIATE")
             let result: T
             do {
+                connection.needsTransaction = true
+                defer { connection.needsTransaction = false }
                 Failpoint.hit("sqlite.transaction.begun")
                 result = try body(connection)
                 try Failpoint.hitOrThrow("sqlite.transaction.before-commit")

@@ -30,6 +30,14 @@ public struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
     public var isDiskFull: Bool {
         code == SQLITE_FULL || extendedCode == Self.ioWrite || extendedCode == Self.ioSharedSize
     }
+    /// The disk, the memory or another program is the reason, and not what was asked for.
+    public var isOfSurroundings: Bool {
+        isBusy || isDamaged
+            || [
+                SQLITE_IOERR, SQLITE_FULL, SQLITE_NOMEM, SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_PROTOCOL,
+                SQLITE_INTERRUPT, SQLITE_ABORT,
+            ].contains(code)
+    }
     public var isConstraint: Bool { code == SQLITE_CONSTRAINT }
     public var isForeignKey: Bool { extendedCode == Self.foreignKey }
     /// The file is not a database, or is damaged.
