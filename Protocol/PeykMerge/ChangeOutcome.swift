@@ -82,11 +82,11 @@ public struct CellConflict: Hashable, Sendable {
     public var isOpen: Bool
 }
 
-/// A delete that gave way.
+/// Deletes that gave way.
 public struct DeleteConflict: Hashable, Sendable {
-    /// The delete that lost; the latest of several.
-    public var loser: Writer
-    /// What it had not seen, earliest first. Empty where only children were in the way.
+    /// The deletes that lost, earliest first; never empty.
+    public var losers: [Writer]
+    /// What they had not seen, earliest first. Empty where only children were in the way.
     public var winners: [Writer]
     /// The record has children that live.
     public var hasLivingChildren: Bool

@@ -113,7 +113,7 @@ private func mergeDelete(_ state: RecordState, _ context: MergeContext, _ hasLiv
         outcome.decisions = [Decision(rule: .delete, verdict: .applied, others: state.clock.record)]
     } else {
         outcome.deletion = DeleteConflict(
-            loser: context.writer, winners: unseen, hasLivingChildren: hasLivingChildren)
+            losers: [context.writer], winners: unseen, hasLivingChildren: hasLivingChildren)
         outcome.decisions = [Decision(rule: .delete, verdict: .lost, others: unseen)]
     }
     outcome.state = after
@@ -188,9 +188,10 @@ private func mergeWrites(_ change: Change, _ state: RecordState, _ context: Merg
     if !state.isAlive, !staysDeleted {
         after.isAlive = true
         outcome.isRevived = true
-        // Who wrote on top of the delete has no quarrel with it.
-        if let loser = state.clock.deletes.last(where: { !context.covers($0) }) {
-            outcome.deletion = DeleteConflict(loser: loser, winners: [context.writer], hasLivingChildren: false)
+        // Who wrote on top of a delete has no quarrel with it; each other one is somebody's who has to hear (P2).
+        let losers = state.clock.deletes.filter { !context.covers($0) }
+        if !losers.isEmpty {
+            outcome.deletion = DeleteConflict(losers: losers, winners: [context.writer], hasLivingChildren: false)
         }
     }
     outcome.state = after

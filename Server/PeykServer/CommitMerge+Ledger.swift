@@ -9,7 +9,7 @@ extension CommitMerge {
         for conflict in outcome.conflicts { try open(conflict, key, table) }
         for cell in outcome.resolved { try closeEntries(of: key, cell: table.cell(tag: cell)?.name) }
         if let deletion = outcome.deletion {
-            if deletion.loser.commit == writer.commit {
+            if deletion.losers.contains(where: { $0.commit == writer.commit }) {
                 notices.append(Answer.Notice(change: index, code: .deleteLost))
             }
             try open(deletion, key, table)
@@ -36,12 +36,12 @@ extension CommitMerge {
     }
 
     func open(_ deletion: DeleteConflict, _ key: RecordKey, _ table: Table) throws {
-        let loser = try claim(deletion.loser, nil)
+        let losers = try deletion.losers.map { try claim($0, nil) }
         let winner = try deletion.winners.last.map { try claim($0, nil) }
         let rule = deletion.winners.isEmpty && deletion.hasLivingChildren ? "living-child" : "update-beats-delete"
         try write(key, table, cell: nil, kind: .delete, rule: rule, isOpen: false) { row in
             row.winner = winner ?? row.winner
-            Self.join(loser, to: &row)
+            for loser in losers { Self.join(loser, to: &row) }
         }
     }
 

@@ -23,12 +23,22 @@ struct RecordLifeTests {
         let early = Merged(Self.insert, delete, Self.update)
         #expect(late.state?.withoutPositions == early.state?.withoutPositions)
         #expect(late.state?.isAlive == true)
-        #expect(late.last.deletion?.loser.commit == delete.commit)
+        #expect(late.last.deletion?.losers.map(\.commit) == [delete.commit])
         #expect(late.last.deletion?.winners.map(\.commit) == [Self.update.commit])
         #expect(!late.last.isRevived)
-        #expect(early.last.deletion?.loser.commit == delete.commit)
+        #expect(early.last.deletion?.losers.map(\.commit) == [delete.commit])
         #expect(early.last.deletion?.winners.map(\.commit) == [Self.update.commit])
         #expect(early.last.isRevived)
+    }
+
+    @Test("each delete that a concurrent update undoes has lost, not just the latest (D1, P2)")
+    func allDeletesLose() {
+        let first = Step(3, at: 30, seen: [Self.insert], .delete)
+        let second = Step(4, at: 40, seen: [Self.insert], .delete)
+        let known = Step(5, at: 50, seen: [first], .update, Sample.text(Sample.note, "kept"))
+        let merged = Merged(Self.insert, first, second, Self.update)
+        #expect(merged.last.deletion?.losers.map(\.commit) == [first.commit, second.commit])
+        #expect(Merged(Self.insert, first, second, known).last.deletion?.losers.map(\.commit) == [second.commit])
     }
 
     @Test("a set-remove is a write of the record, though it leaves no writer in its cell (D1)")
