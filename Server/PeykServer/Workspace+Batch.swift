@@ -11,7 +11,8 @@ extension Workspace {
     ///   - upTo: nil for the head.
     ///   - bytesMax: the batch closes at about this size; one larger entry goes alone.
     ///   - whole: every record whole, the author's own too, without "yours" (rule B1).
-    /// - Throws: ``Refusal`` where the session must end: its user's grant or the schema changed after its welcome.
+    /// - Throws: ``Refusal`` where the session must end: a later one of its site has begun, or its user's grant or the
+    ///   schema changed after its welcome.
     /// - Complexity: O(log entries read).
     public func batch(
         for context: SessionContext, from: Position, upTo: Position? = nil,
@@ -55,6 +56,8 @@ extension Workspace {
                 from: from, to: end, entries: entries, stamp: clock.last, backupHorizon: clock.backupHorizon,
                 anchorToken: keys.token(token), head: head, isWhole: whole)
         }
+        // Asked after the log was read: what a later session of the site pushed is not this one's own (rule I2).
+        guard isCurrent(context) else { throw Refusal.laterSession }
         context.noteSent(batch.to)
         return batch
     }

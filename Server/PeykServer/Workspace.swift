@@ -129,9 +129,7 @@ public final class Workspace: Sendable {
     }
 
     func standing(of context: SessionContext, _ reader: any StoreReader) throws -> Refusal? {
-        guard isCurrent(context) else {
-            return Refusal(.overtaken, "A later session of this device has begun.")
-        }
+        guard isCurrent(context) else { return .laterSession }
         guard let site = try reader.document(SiteDocument.self, context.site.description), !site.isRevoked else {
             return .deviceRevoked
         }
@@ -146,6 +144,7 @@ public final class Workspace: Sendable {
 }
 
 extension Refusal {
+    static let laterSession = Refusal(.overtaken, "A later session of this device has begun.")
     static let deviceRevoked = Refusal(
         .revoked,
         "This device's access was taken away. Everything on it is kept, also what is not yet sent; ask your "

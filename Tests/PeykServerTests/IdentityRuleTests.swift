@@ -57,6 +57,24 @@ struct IdentityRuleTests {
         #expect(forged.code == .foreign)
     }
 
+    @Test("I2: an open session hears nothing that a later one of its site pushed, which it would take for its own")
+    func laterSession() throws {
+        let office = try Office()
+        let ann = try office.device(try office.user(1, "Ann", .manager))
+        try ann.sync()
+        let copy = Device(copying: ann)
+        try ann.connect()
+        copy.insert("customer", Sample.id(600), ["name": "of the copy"])
+        // The nonce of both is still in use; one number was lost on the way.
+        _ = try copy.hello()
+        try copy.connect()
+        #expect(copy.site == ann.site)
+        try copy.push()
+        let refusal = try #require(throws: Refusal.self) { try ann.pull() }
+        #expect(refusal.code == .overtaken)
+        #expect(!ann.heard.contains { $0.yours != nil })
+    }
+
     @Test("I2: a hello that is not above the last changes nothing; a new one ends the earlier session")
     func numberedHello() throws {
         let office = try Office()
