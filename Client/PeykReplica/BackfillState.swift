@@ -38,11 +38,17 @@ struct BackfillState: Hashable {
     }
 
     /// For hello; nil where no page is stored. Pages of added buckets go on as others do, since the cursor, from which
-    /// the log after them comes, stays below the first of them.
-    var mark: BackfillMark? {
+    /// the log after them comes, stays below the first of them. They are named by the buckets that were added to those
+    /// `held`: should the server want everything anew meanwhile, they are not a part of that.
+    func mark(held: HeldScope) -> BackfillMark? {
         guard lastPosition > 0 else { return nil }
+        var filled = scope
+        if mode == .widen {
+            filled.buckets.removeAll { held.buckets.contains($0) }
+            guard filled != scope else { return nil }
+        }
         return BackfillMark(
-            scope: scope, table: table, last: last, firstPosition: firstPosition, lastPosition: lastPosition,
+            scope: filled, table: table, last: last, firstPosition: firstPosition, lastPosition: lastPosition,
             epoch: lineage.epoch)
     }
 

@@ -24,7 +24,7 @@ extension Replica {
                 lastAcknowledged: try meta.integer(.lastAcknowledged) ?? 0,
                 lastKept: try Self.lastKept(connection, site), applied: try Self.applied(connection, meta),
                 scope: try meta.scope, schemaVersion: schema.version, pending: pending?.integerValue ?? 0,
-                backfill: try meta.backfill?.mark, wallTime: wallTime,
+                backfill: try meta.backfill?.mark(held: try meta.scope), wallTime: wallTime,
                 formerTokens: try formerTokens(connection, meta), program: program,
                 renew: try meta.integer(.renew) == 1)
         }

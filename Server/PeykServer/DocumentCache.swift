@@ -28,4 +28,15 @@ final class DocumentCache<Kind: Document>: Sendable {
             return documents
         }
     }
+
+    /// The document of this key; nil where there is none.
+    func document(_ reader: any StoreReader, _ key: String) throws -> Kind? {
+        guard let bytes = try reader.document(Kind.collection, key) else { return nil }
+        return try known.withLock { known in
+            if let same = known[key], same.bytes == bytes { return same.document }
+            let document: Kind = try reader.read(bytes, "\(Kind.collection)/\(key)")
+            known[key] = (bytes, document)
+            return document
+        }
+    }
 }

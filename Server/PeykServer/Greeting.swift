@@ -28,7 +28,7 @@ struct Greeting {
         head = try transaction.head()
         identity = try transaction.workspaceDocument()
         clock = try transaction.clockDocument()
-        guard let user = try transaction.document(UserDocument.self, certificate.user.description) else {
+        guard let user = try workspace.userCache.document(transaction, certificate.user.description) else {
             throw Refusal.userDisabled
         }
         self.user = user
@@ -92,10 +92,13 @@ struct Greeting {
 
     // MARK: - Who
 
+    /// All sites, as this transaction has them.
+    private func sites() throws -> [SiteDocument] { try workspace.siteCache.documents(transaction) }
+
     /// The site that hello names; nil where it was enrolled in a history that is gone.
     private func knownSite() throws -> SiteDocument? {
-        guard let site = try transaction.document(SiteDocument.self, hello.site.description) else {
-            let family = try transaction.documents(SiteDocument.self).filter { $0.family == certificate.family }
+        guard let site = try workspace.siteCache.document(transaction, hello.site.description) else {
+            let family = try sites().filter { $0.family == certificate.family }
             if family.contains(where: \.isRevoked) { throw Refusal.deviceRevoked }
             return nil
         }
@@ -173,7 +176,7 @@ struct Greeting {
             site.sent = known.sent
         } else {
             // Its last site was made in a history that is gone; what the device was sent before that stands.
-            for former in try transaction.documents(SiteDocument.self) where former.family == certificate.family {
+            for former in try sites() where former.family == certificate.family {
                 for sent in former.sent { site.noteSent(sent.position, in: sent.epoch) }
             }
         }
@@ -192,6 +195,7 @@ struct Greeting {
         var kept = hello.scope.buckets.filter { grant.read.contains($0) }
         if case .snapshot = entrance { kept = [] }
         let schema = transaction.schema
+        let sites = try sites()
         guard let epoch = identity.lineage.epoch else { throw StoreError.corrupt("a workspace without an epoch") }
         let welcome = Welcome(
             site: site.site, newSiteReason: reason, entrance: entrance, lineage: identity.lineage, grant: grant,
@@ -199,8 +203,8 @@ struct Greeting {
             lastMerged: site.lastSeq, lastMergedID: site.lastID, openAnswers: try openAnswers(site.site),
             schema: schema.version > hello.schemaVersion ? schema.json.text : nil, schemaVersion: schema.version,
             nonce: site.offered, backupHorizon: clock.backupHorizon, credit: SessionLimits.creditBytes,
-            facts: try facts(), wantsNames: site.owesNames,
-            lastBackup: try transaction.backups().items.last?.time ?? 0, wantsRekey: try sharesKey(site),
+            facts: try facts(of: sites), wantsNames: site.owesNames,
+            lastBackup: try transaction.backups().items.last?.time ?? 0, wantsRekey: sharesKey(site, among: sites),
             continuesBackfill: (backfill?.lastPosition ?? 0) > 0)
         let context = SessionContext(
             site: site.site, user: user.id, grant: grant, kept: kept, head: head, schemaVersion: schema.version,
@@ -234,8 +238,7 @@ struct Greeting {
         case .widen: target = HeldScope(buckets: added, version: grant.version)
         case .snapshot: target = HeldScope(buckets: grant.read, version: grant.version)
         }
-        let whole = HeldScope(buckets: grant.read, version: grant.version)
-        if let mark = hello.backfill, isOurs(mark, common), mark.scope == target || mark.scope == whole,
+        if let mark = hello.backfill, isOurs(mark, common), mark.scope == target,
             mark.firstPosition >= clock.logHorizon, mark.lastPosition <= head,
             mark.table <= transaction.schema.tables.count
         {
@@ -255,8 +258,8 @@ struct Greeting {
     }
 
     /// Whether an older replica that is still in use has the same device key (rule I3).
-    private func sharesKey(_ site: SiteDocument) throws -> Bool {
-        try transaction.documents(SiteDocument.self).contains { other in
+    private func sharesKey(_ site: SiteDocument, among sites: [SiteDocument]) -> Bool {
+        sites.contains { other in
             other.site != site.site && other.deviceKey == site.deviceKey && other.family == site.family
                 && other.replacedBy == nil && !other.isRevoked
                 && (other.createdAt, other.site) < (site.createdAt, site.site)
@@ -275,7 +278,7 @@ struct Greeting {
     }
 
     /// Devices of users who share a bucket with this one (rule T4).
-    private func facts() throws -> [DeviceFact] {
+    private func facts(of sites: [SiteDocument]) throws -> [DeviceFact] {
         let mine = user.grant.read.filter { $0 != .everyone }
         let users = try workspace.userCache.documents(transaction).filter { other in
             guard !other.isDisabled else { return false }
@@ -283,7 +286,7 @@ struct Greeting {
                 || other.grant.read.contains { $0 != .everyone && mine.contains($0) }
         }
         let byID = Dictionary(users.map { ($0.id, $0) }) { first, _ in first }
-        return try workspace.siteCache.documents(transaction).compactMap { site in
+        return sites.compactMap { site in
             guard !site.isRevoked, site.replacedBy == nil, let owner = byID[site.user] else { return nil }
             return DeviceFact(
                 site: site.site, user: owner.id, userName: owner.name, deviceName: site.deviceName,

@@ -89,9 +89,15 @@ public struct ClockDocument: Document {
     }
 }
 
+extension WorkspaceDocument {
+    /// It changes with a restore or a word of IT's, and is asked for several times in each session. Shared by all
+    /// workspaces of the process, since what is taken from it is known by its bytes.
+    fileprivate static let cache = DocumentCache<WorkspaceDocument>()
+}
+
 extension StoreReader {
     public func workspaceDocument() throws -> WorkspaceDocument {
-        guard let document = try document(WorkspaceDocument.self, WorkspaceDocument.key) else {
+        guard let document = try WorkspaceDocument.cache.document(self, WorkspaceDocument.key) else {
             throw StoreError.corrupt("no workspace in it")
         }
         return document

@@ -8,6 +8,8 @@ public struct WorkspaceKeys: Sendable {
     public let signing: [UInt8]
     /// 32 bytes.
     public let mac: [UInt8]
+    /// Kept, since each greeting asks for it and computing it costs as much as a signature.
+    public let publicKey: [UInt8]
 
     public struct Invalid: Error, CustomStringConvertible {
         public var description: String { "The workspace's key file is damaged. Nothing was changed; restore it." }
@@ -15,20 +17,16 @@ public struct WorkspaceKeys: Sendable {
 
     /// - Throws: ``Invalid`` where the bytes are no keys.
     public init(signing: [UInt8], mac: [UInt8]) throws {
-        guard mac.count == 32, (try? Curve25519.Signing.PrivateKey(rawRepresentation: signing)) != nil else {
+        guard mac.count == 32, let key = try? Curve25519.Signing.PrivateKey(rawRepresentation: signing) else {
             throw Invalid()
         }
         self.signing = signing
         self.mac = mac
+        publicKey = Array(key.publicKey.rawRepresentation)
     }
 
     public static func generate(random: (Int) -> [UInt8]) throws -> WorkspaceKeys {
         try WorkspaceKeys(signing: random(32), mac: random(32))
-    }
-
-    public var publicKey: [UInt8] {
-        (try? Curve25519.Signing.PrivateKey(rawRepresentation: signing)).map { Array($0.publicKey.rawRepresentation) }
-            ?? []
     }
 
     // MARK: - Certificates (rule I1)

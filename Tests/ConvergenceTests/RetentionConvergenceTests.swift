@@ -119,6 +119,27 @@ struct RetentionConvergenceTests {
         }
     }
 
+    @Test("pages of added buckets that a cut left unfinished are no part of a resync (B1, T1)", arguments: 0...14)
+    func widenThenResync(cut: Int) throws {
+        let world = try World(seed: 9, shape: World.Shape(reps: 2, role: .rep), store: MemoryStore())
+        let workspace = world.workspace
+        let rep = world.reps[0]
+        try workspace.setRetention(lease: 600, tombstones: 0)
+        workspace.beginServing()
+        try world.settle()
+        try workspace.setUser(rep.user, name: "user0", role: .manager, territories: [])
+        try world.sync(rep, cutAfter: cut)
+        // The lease ends: whatever the device holds, it must load everything anew.
+        for _ in 0..<12 {
+            world.time.advance(2 * Workspace.noteServedMilliseconds)
+            try workspace.noteServed()
+        }
+        try workspace.collectAll()
+        try world.edit(world.reps[1])
+        try world.settle()
+        #expect(try world.dump(rep) == world.serverDump(as: rep.user), "cut after \(cut)")
+    }
+
     private struct Insert: Hashable {
         var commit: CommitID
         var key: RecordKey

@@ -34,7 +34,7 @@ private typealias F = ApplyFixture
         let replica = try widening()
         let mark = try #require(try replica.replica.hello(program: "t", wallTime: 0).backfill)
         #expect(mark.last == F.id(20) && mark.table == F.customer && mark.firstPosition == 3)
-        #expect(mark.scope == HeldScope(buckets: both.read, version: 2))
+        #expect(mark.scope == HeldScope(buckets: [.territory(F.south)], version: 2))
         #expect(try replica.replica.adopt(widen(continues: true)).isBackfilling)
         try replica.replica.store(
             F.page(F.customer, [(21, F.customerRow("T", territory: F.south))], at: 5, endsBackfill: true))
