@@ -74,17 +74,20 @@ mutants: deps ## Seed bugs, one at a time, and see that the tests find each (ONL
 SEEDS ?= 1000
 START ?= 1
 OPERATIONS ?= 300
-STORIES ?= 20000
-STRIDE ?= 1
+# No new seed begins after so many minutes; 0 for no limit.
+MINUTES ?= 0
+STORIES ?= 100000
+# Of some 1.8 million stories each so many-th is told; a prime, so that it goes through all kinds.
+STRIDE ?= 17
 SIMULATE = PEYK_TARGETS=peyk-simulate $(SWIFT) build -c release --scratch-path .build-simulate
 
-simulate: deps ## Simulate SEEDS=… seeds from START=… on all cores; failing ones shrink into seeds/simulation
+simulate: deps ## Simulate SEEDS=… seeds from START=…, or MINUTES=… of them; failing ones shrink into seeds/simulation
 	@$(SIMULATE) --product peyk-simulate
-	@Tests/Simulate/run.sh "$$($(SIMULATE) --show-bin-path)/peyk-simulate" $(SEEDS) $(START) $(OPERATIONS)
+	@Tests/Simulate/run.sh "$$($(SIMULATE) --show-bin-path)/peyk-simulate" seeds $(SEEDS) $(START) $(OPERATIONS) $(MINUTES)
 
 smallworld: deps ## Tell STORIES=… stories of one record, each STRIDE=…th, from number START=…
 	@$(SIMULATE) --product peyk-simulate
-	@"$$($(SIMULATE) --show-bin-path)/peyk-simulate" --small $(STORIES) --stride $(STRIDE) --start $(START)
+	@Tests/Simulate/run.sh "$$($(SIMULATE) --show-bin-path)/peyk-simulate" stories $(STORIES) $(START) $(STRIDE)
 
 replay: deps ## Tell step by step what the schedule FILE=… does
 	@$(SIMULATE) --product peyk-simulate

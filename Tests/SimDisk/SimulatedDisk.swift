@@ -55,24 +55,78 @@ public final class SimulatedDisk: @unchecked Sendable {
         return FileManager.default.isWritableFile(atPath: shared) ? shared : NSTemporaryDirectory()
     }()
 
+    /// Whether SQLite's files are kept in memory; the folder holds empty ones in their stead.
+    public let isInMemory: Bool
+
     /// A disk for `folder`, which is made where it is missing.
-    public init(folder: String) throws {
+    ///
+    /// - Parameter isInMemory: SQLite's files have no real ones behind them, which is faster; only this process sees
+    ///   them.
+    public init(folder: String, isInMemory: Bool = false) throws {
         guard simdisk_install() == 0 else { throw Unavailable() }
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         self.folder = URL(fileURLWithPath: folder).resolvingSymlinksInPath().path
-        guard let handle = simdisk_mount(self.folder + "/") else { throw Unavailable() }
+        guard let handle = simdisk_mount(self.folder + "/", isInMemory ? 1 : 0) else { throw Unavailable() }
+        self.isInMemory = isInMemory
         self.handle = handle
     }
 
     /// A disk for a new folder of its own under ``root``. ``remove()`` takes the folder away.
-    public convenience init() throws {
-        try self.init(folder: Self.root + "/peyk-disk-\(UUID().uuidString)")
+    public convenience init(isInMemory: Bool = false) throws {
+        try self.init(folder: Self.root + "/peyk-disk-\(UUID().uuidString)", isInMemory: isInMemory)
     }
 
     deinit { simdisk_unmount(handle) }
 
     /// Deletes the folder with all that is in it.
     public func remove() { try? FileManager.default.removeItem(atPath: folder) }
+
+    // MARK: Contents
+
+    /// SQLite's databases on the disk and their logs, by name. No transaction may be under way.
+    public func files() throws -> [String: [UInt8]] {
+        var files: [String: [UInt8]] = [:]
+        if isInMemory {
+            var found: [(String, [UInt8])] = []
+            withUnsafeMutablePointer(to: &found) { found in
+                _ = simdisk_list(handle, found) { context, path, bytes, count in
+                    guard let path, let list = context?.assumingMemoryBound(to: [(String, [UInt8])].self) else {
+                        return
+                    }
+                    let content = Array(UnsafeBufferPointer(start: bytes, count: Int(count)))
+                    list.pointee.append((String(cString: path), content))
+                }
+            }
+            for (path, bytes) in found { files[String(path.dropFirst(folder.count + 1))] = bytes }
+        } else {
+            for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+                files[name] = [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)))
+            }
+        }
+        return files.filter { Self.isDatabase($0.key) || Self.isLog($0.key) }
+    }
+
+    /// The databases on the disk become these. None may be open.
+    public func replace(with files: [String: [UInt8]]) throws {
+        if isInMemory { simdisk_clear(handle) }
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder)
+        where Self.isDatabase(name) || Self.isLog(name) || name.hasSuffix("-shm") {
+            try FileManager.default.removeItem(atPath: folder + "/" + name)
+        }
+        for (name, bytes) in files {
+            let path = folder + "/" + name
+            if isInMemory {
+                guard simdisk_put(handle, path, bytes, Int64(bytes.count)) != 0 else { throw Unavailable() }
+                // Programs look for the database itself before they open it.
+                if Self.isDatabase(name) { _ = FileManager.default.createFile(atPath: path, contents: nil) }
+            } else {
+                try Data(bytes).write(to: URL(fileURLWithPath: path))
+            }
+        }
+    }
+
+    private static func isDatabase(_ name: String) -> Bool { name.hasSuffix(".sqlite") }
+    private static func isLog(_ name: String) -> Bool { name.hasSuffix("-wal") }
 
     // MARK: Faults
 
@@ -99,6 +153,9 @@ public final class SimulatedDisk: @unchecked Sendable {
     public var failed: UInt64 { simdisk_failed(handle) }
     /// Operations of one kind since the disk was made.
     public func total(_ operation: Operations) -> UInt64 { simdisk_total(handle, operation.rawValue) }
+
+    /// Rises whenever something on the disk may have changed: equal numbers mean equal contents.
+    public var changes: UInt64 { total(.write) &+ total(.truncate) &+ total(.delete) }
 
     /// Whether syncs are answered without being done, as some disks do: what a test of a test needs.
     public var isLying = false {

@@ -7,8 +7,8 @@ import Testing
 @Suite("The simulated disk")
 struct SimulatedDiskTests {
     /// Runs `body` with a database on a disk of its own.
-    func onDisk(_ body: (SimulatedDisk, String) throws -> Void) throws {
-        let disk = try SimulatedDisk()
+    func onDisk(inMemory: Bool, _ body: (SimulatedDisk, String) throws -> Void) throws {
+        let disk = try SimulatedDisk(isInMemory: inMemory)
         defer { disk.remove() }
         try body(disk, disk.folder + "/a.sqlite")
     }
@@ -27,9 +27,10 @@ struct SimulatedDiskTests {
         return rows.compactMap { $0.first?.integerValue }
     }
 
-    @Test("what was committed survives a loss of power, whatever else is lost", arguments: UInt64(1)...60)
-    func powerLoss(seed: UInt64) throws {
-        try onDisk { disk, path in
+    @Test(
+        "what was committed survives a loss of power, whatever else is lost", arguments: UInt64(1)...60, [false, true])
+    func powerLoss(seed: UInt64, inMemory: Bool) throws {
+        try onDisk(inMemory: inMemory) { disk, path in
             let database = try open(path)
             try database.write { try $0.execute("CREATE TABLE t(n INTEGER PRIMARY KEY, filler BLOB)") }
             var committed: [Int64] = []
@@ -55,9 +56,9 @@ struct SimulatedDiskTests {
         }
     }
 
-    @Test("a killed process loses nothing that it had written")
-    func kill() throws {
-        try onDisk { disk, path in
+    @Test("a killed process loses nothing that it had written", arguments: [false, true])
+    func kill(inMemory: Bool) throws {
+        try onDisk(inMemory: inMemory) { disk, path in
             let database = try open(path)
             try database.write { try $0.execute("CREATE TABLE t(n INTEGER PRIMARY KEY)") }
             try database.write { try $0.run("INSERT INTO t VALUES (1)") }
@@ -69,9 +70,11 @@ struct SimulatedDiskTests {
         }
     }
 
-    @Test("where syncs are not done, a loss of power takes committed transactions, so the disk can fail a test")
-    func unsynced() throws {
-        try onDisk { disk, path in
+    @Test(
+        "where syncs are not done, a loss of power takes committed transactions, so the disk can fail a test",
+        arguments: [false, true])
+    func unsynced(inMemory: Bool) throws {
+        try onDisk(inMemory: inMemory) { disk, path in
             var lost = 0
             for seed in UInt64(1)...20 {
                 let name = path + "\(seed)"
@@ -94,7 +97,7 @@ struct SimulatedDiskTests {
         "each kind of fault is an error of the transaction, and the file stays whole",
         arguments: SimulatedDisk.Failure.allCases.filter { $0 != .stop }, [false, true])
     func faults(_ failure: SimulatedDisk.Failure, isSticky: Bool) throws {
-        try onDisk { disk, path in
+        try onDisk(inMemory: isSticky) { disk, path in
             let database = try open(path)
             try database.write { try $0.execute("CREATE TABLE t(n INTEGER PRIMARY KEY, filler BLOB)") }
             var expected: [Int64] = []
@@ -114,6 +117,76 @@ struct SimulatedDiskTests {
             // A failed sync may leave a commit behind that the caller was not told of; never the other way.
             #expect(Set(expected).isSubset(of: found))
             #expect(expected.count < 12)
+        }
+    }
+
+    @Test("in memory, connections keep each other out as through files")
+    func locks() throws {
+        try onDisk(inMemory: true) { disk, path in
+            let first = try Database(path: path, access: .create, lockPath: nil, busySeconds: 0)
+            try first.write { try $0.execute("CREATE TABLE t(n INTEGER PRIMARY KEY)") }
+            let second = try Database(path: path, lockPath: nil, busySeconds: 0)
+            try first.write { connection in
+                try connection.run("INSERT INTO t VALUES (1)")
+                #expect(throws: SQLiteError.self) { try second.write { try $0.run("INSERT INTO t VALUES (2)") } }
+                #expect(try second.read { try $0.rows("SELECT n FROM t") }.isEmpty)
+            }
+            try second.read { reader in
+                #expect(try reader.rows("SELECT n FROM t").count == 1)
+                try first.write { try $0.run("INSERT INTO t VALUES (3)") }
+                // A reader keeps its snapshot, and the log that it is in.
+                #expect(throws: SQLiteError.self) { try first.checkpoint(truncate: true) }
+                #expect(try reader.rows("SELECT n FROM t").count == 1)
+            }
+            try first.checkpoint(truncate: true)
+            try second.close()
+            try first.close()
+            #expect(disk.openHandles == 0)
+            #expect(try numbers(path) == [1, 3])
+        }
+    }
+
+    @Test("what runs after an error that ended the transaction is no transaction of its own (A4, P17)")
+    func endedTransaction() throws {
+        try onDisk(inMemory: true) { disk, path in
+            let database = try open(path)
+            try database.write { try $0.execute("CREATE TABLE t(n INTEGER PRIMARY KEY, filler BLOB)") }
+            var hasEnded = false
+            let error = try #require(throws: SQLiteError.self) {
+                try database.write { connection in
+                    // Pages leave the cache before the end, and meet the disk.
+                    try connection.execute("PRAGMA cache_size = 2")
+                    disk.fail(.write, nth: 1, .deviceError)
+                    do {
+                        for n in Int64(1)...200 {
+                            try connection.run("INSERT INTO t VALUES (?, zeroblob(20000))", [.integer(n)])
+                        }
+                    } catch is SQLiteError {}
+                    hasEnded = !connection.isInTransaction
+                    disk.heal()
+                    try connection.run("INSERT INTO t VALUES (1000, NULL)")
+                }
+            }
+            #expect(hasEnded && error.isOfSurroundings)
+            try database.close()
+            #expect(try numbers(path).isEmpty)
+        }
+    }
+
+    @Test("files go from one disk to another, with a log that was not moved yet", arguments: [false, true])
+    func files(inMemory: Bool) throws {
+        try onDisk(inMemory: inMemory) { disk, path in
+            let database = try open(path)
+            try database.write { try $0.execute("CREATE TABLE t(n INTEGER PRIMARY KEY); INSERT INTO t VALUES (4)") }
+            let files = try disk.files()
+            #expect(files.keys.sorted() == ["a.sqlite", "a.sqlite-wal"])
+            try onDisk(inMemory: !inMemory) { other, path in
+                try other.replace(with: files)
+                #expect(try numbers(path) == [4])
+                try other.replace(with: [:])
+                #expect(try other.files().isEmpty)
+            }
+            try database.close()
         }
     }
 }

@@ -2,7 +2,8 @@ import Foundation
 import PeykModel
 import SimulationKit
 
-/// `peyk-simulate [--seeds N] [--start N] [--operations N] [--plant NAME] [--keep FOLDER] [--stop N] [FILE…]`
+/// `peyk-simulate [--seeds N] [--start N] [--stride N] [--operations N] [--minutes N] [--plant NAME] [--keep FOLDER]
+/// [--stop N] [FILE…]`
 ///
 /// Runs seeds, or the schedules of files, and prints what was found. One process runs one seed at a time; start
 /// several with other starts to use more cores.
@@ -16,9 +17,12 @@ struct SimulateCommand {
     var without: Set<Schedule.Kind> = []
     var isTracing = false
     var files: [String] = []
-    /// Stories of the small world instead of seeds: how many, and each how-manieth.
+    /// Stories of the small world instead of seeds: how many.
     var stories: Int?
+    /// Each how-manieth seed or story.
     var stride = 1
+    /// No seed begins after so many minutes; 0 for no limit.
+    var minutes = 0
     var problem: String?
 
     init(arguments: [String]) {
@@ -30,6 +34,7 @@ struct SimulateCommand {
             case "--operations": operations = Int(number(&rest, word))
             case "--stop": stopAfter = Int(number(&rest, word))
             case "--small": stories = Int(number(&rest, word))
+            case "--minutes": minutes = Int(number(&rest, word))
             case "--stride": stride = max(1, Int(number(&rest, word)))
             case "--trace": isTracing = true
             case "--keep": folder = rest.popFirst()
@@ -68,9 +73,7 @@ struct SimulateCommand {
         let began = Date()
         do {
             let report = try SmallWorld.run(first: Int(start) - 1, stride: stride, limit: count, stopAfter: stopAfter)
-            for (story, finding) in report.failures {
-                print("\(story.map(\.description).joined(separator: ", ")) breaks \(finding)")
-            }
+            for failure in report.failures { print(failure) }
             print(
                 """
                 small world: \(report.stories) stories of \(SmallWorld.count) numbers, each \(stride)th from \(start), \
@@ -104,7 +107,9 @@ struct SimulateCommand {
         let began = Date()
         var totals = Totals()
         var found: [String: Int] = [:]
-        for seed in start..<(start + seeds) {
+        for number in 0..<seeds {
+            if minutes > 0, Date().timeIntervalSince(began) > Double(minutes) * 60 { break }
+            let seed = start + number * UInt64(stride)
             let schedule = Schedule(seed: seed, count: operations, without: without)
             let outcome = schedule.run(plant: plant)
             totals.add(outcome)

@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
-# Runs the simulation on all cores: run.sh PROGRAM SEEDS START OPERATIONS. Each process has its own part of the seeds.
+# Runs the simulation on all cores, each process with its own part:
+#   run.sh PROGRAM seeds SEEDS START OPERATIONS [MINUTES]   so many seeds, or as many as end within so many minutes
+#   run.sh PROGRAM stories STORIES START STRIDE             stories of the small world
 set -euo pipefail
-program=$1 seeds=$2 start=$3 operations=$4
+program=$1 what=$2 count=$3 start=$4 detail=$5 minutes=${6:-0}
 cores=$(nproc)
-(( cores > seeds )) && cores=$seeds
+(( cores > count )) && cores=$count
 folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/seeds/simulation
-part=$(( (seeds + cores - 1) / cores ))
-processes=() failed=0 ran=0 began=$SECONDS
+told=$(mktemp -d)
+trap 'rm -rf "$told"' EXIT
+processes=() failed=0 began=$SECONDS
 for (( core = 0; core < cores; core++ )); do
-    first=$(( start + core * part ))
-    count=$(( start + seeds - first < part ? start + seeds - first : part ))
-    (( count > 0 )) || continue
-    "$program" --seeds "$count" --start "$first" --operations "$operations" --keep "$folder" &
+    # Each cores-th, so that a run that ends early has told the first of them.
+    mine=$(( (count - core + cores - 1) / cores ))
+    (( mine > 0 )) || continue
+    if [[ $what == stories ]]; then
+        "$program" --small "$mine" --start $(( start + core * detail )) --stride $(( cores * detail ))
+    else
+        "$program" --seeds "$mine" --start $(( start + core )) --stride "$cores" --operations "$detail" \
+            --keep "$folder" --minutes "$minutes"
+    fi | tee "$told/$core" &
     processes+=($!)
-    ran=$(( ran + count ))
 done
 for process in "${processes[@]}"; do wait "$process" || failed=1; done
-echo "simulate: $ran seeds of $operations operations on $cores cores in $((SECONDS - began)) s, $([[ $failed == 0 ]] && echo "none failing" || echo "SOME FAILING")"
+ran=$(awk '/^(simulation|small world): [0-9]+ / { for (i = 1; i < NF; i++) if ($(i + 1) == "seeds" || $(i + 1) == "stories") { sum += $i; break } } END { print sum + 0 }' "$told"/*)
+echo "simulate: $ran $what$([[ $what == seeds ]] && echo " of $detail operations") on $cores cores in $((SECONDS - began)) s, $([[ $failed == 0 ]] && echo "none failing" || echo "SOME FAILING")"
 exit $failed

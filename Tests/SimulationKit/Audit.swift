@@ -96,6 +96,7 @@ public struct Audit {
         let place = "\(table.name)/\(change.record)"
         if change.kind == .delete {
             if present == nil || isSuperseded(key, cell: nil, by: entry) || mentions(key, "delete", entry) { return [] }
+            if isOfEarlierLife(key, entry) { return [] }
             return ["delete of \(place) is gone without a word"]
         }
         guard let present else {
@@ -165,6 +166,36 @@ public struct Audit {
                 return change.cells.contains { table.cell(tag: $0.cell)?.name == cell.name }
             }
         }
+    }
+
+    /// Whether the delete is of a life of the record that others had ended already: somebody who knew that has made it
+    /// anew, and the delete's author had not seen this (rule D2).
+    private func isOfEarlierLife(_ key: RecordKey, _ delete: LogEntry) -> Bool {
+        // A delete of what was deleted already has no effect, but who made it knew.
+        func others(_ kind: Change.Kind) -> [LogEntry] {
+            written.values.compactMap { other in
+                guard other.commit.id != delete.commit, let entry = entryOf[other.commit.id],
+                    other.body.changes.contains(where: {
+                        $0.kind == kind && RecordKey(table: $0.table, record: $0.record) == key
+                    })
+                else { return nil }
+                return entry
+            }
+        }
+        let deletes = others(.delete)
+        guard !deletes.isEmpty else { return false }
+        return others(.insert).contains { insert in
+            !sees(delete, insert) && deletes.contains { sees(insert, $0) }
+        }
+    }
+
+    private func sees(_ later: LogEntry, _ earlier: LogEntry) -> Bool {
+        if let hadSeen { return hadSeen(later.commit, earlier.commit) }
+        return later.clock.covers(
+            Writer(
+                position: earlier.position,
+                epoch: earlier.clock.lineage.epoch ?? Epoch(bits: UUIDBits(high: 0, low: 0)), dot: earlier.dot,
+                stamp: earlier.stamp, commit: earlier.commit))
     }
 
     private func mentions(_ key: RecordKey, _ word: String, _ entry: LogEntry) -> Bool {

@@ -2,7 +2,8 @@
 //
 // What is written goes to the real file at once; beside it the disk remembers everything since the last sync of
 // each file. A loss of power takes back what was not synced, or keeps a part of it, torn and out of order. Syncs do
-// not reach the machine's disk, so that simulations are quick; use a folder in memory (/dev/shm) for more speed.
+// not reach the machine's disk, so that simulations are quick. A disk in memory has no real files at all: SQLite's
+// locks and shared index are this code's own then, and only this process sees them.
 //
 // Files outside any mounted path pass through untouched. All calls may come from any thread.
 #ifndef CSIMDISK_H
@@ -43,8 +44,8 @@ void simdisk_seed_random(uint64_t seed);
 int simdisk_install(void);
 
 // A disk for all files whose path starts with `prefix`, which must be absolute and free of symbolic links.
-// NULL where memory is short.
-simdisk *simdisk_mount(const char *prefix);
+// With `in_memory` not 0, what SQLite opens there is kept in memory. NULL where memory is short.
+simdisk *simdisk_mount(const char *prefix, int in_memory);
 
 // Forgets the disk. No file of it may be open.
 void simdisk_unmount(simdisk *disk);
@@ -75,6 +76,12 @@ int simdisk_is_stopped(simdisk *disk);
 // in any order, torn at any byte.
 // Returns the number of writes that were lost or torn; -1 where a file could not be mended.
 int64_t simdisk_start(simdisk *disk, uint64_t seed);
+
+// For disks in memory, with no file open: makes a file of these bytes, 0 where memory is short; takes all files away;
+// calls `body` with each file's path and bytes, which it must not keep, and returns how many there were.
+int simdisk_put(simdisk *disk, const char *path, const unsigned char *bytes, int64_t count);
+void simdisk_clear(simdisk *disk);
+int simdisk_list(simdisk *disk, void *context, void (*body)(void *, const char *, const unsigned char *, int64_t));
 
 // Open handles of the disk.
 int simdisk_handles(simdisk *disk);

@@ -27,6 +27,10 @@ final class Archive {
     /// Where each id first took a position.
     private(set) var positions: [CommitID: Position] = [:]
     private(set) var made: [CommitID: Made] = [:]
+    /// How many hard references of living rows name a record.
+    private(set) var referrers: [RecordKey: Int] = [:]
+    /// Records that were written since the references were looked at.
+    private var written: Set<RecordKey> = []
     private var dots: [Dot: CommitID] = [:]
     private var stamps: [SiteID: (seq: Sequence64, stamp: HLC)] = [:]
     private(set) var schema: Schema
@@ -47,6 +51,7 @@ final class Archive {
                             position: 0, row: row, audience: record.audience,
                             digest: row.digest(table: table, record: id))
                     ]
+                    count(row, in: table, by: 1)
                     return true
                 }
             }
@@ -95,12 +100,48 @@ final class Archive {
         stamps[entry.dot.site] = (entry.dot.seq, entry.stamp)
         for effect in entry.effects {
             guard let table = schema.table(at: effect.key.table) else { continue }
+            if let before = versions[effect.key]?.last?.row { count(before, in: table, by: -1) }
+            if let after = effect.after { count(after, in: table, by: 1) }
+            written.insert(effect.key)
             versions[effect.key, default: []].append(
                 Version(
                     position: entry.position, row: effect.after, audience: effect.audienceAfter ?? .nobody,
                     digest: effect.after?.digest(table: table, record: effect.key.record) ?? 0))
         }
         entries.append(entry)
+    }
+
+    private func count(_ row: Row, in table: Table, by step: Int) {
+        for key in hardReferences(of: row, in: table) { referrers[key, default: 0] += step }
+    }
+
+    /// The records that the row cannot be without.
+    private func hardReferences(of row: Row, in table: Table) -> [RecordKey] {
+        guard !table.isLedger else { return [] }
+        return table.fields.enumerated().compactMap { index, field in
+            guard field.isHard, case .reference(let name) = field.type, let target = schema.tableIndex(name) else {
+                return nil
+            }
+            return row[index].recordID.map { RecordKey(table: target, record: $0) }
+        }
+    }
+
+    /// Each child on the server has its parent (P22), as of the head: looks at what was written since the last call.
+    func checkReferences() throws {
+        defer { written = [] }
+        for key in written {
+            guard let table = schema.table(at: key.table) else { continue }
+            guard let row = versions[key]?.last?.row else {
+                guard referrers[key, default: 0] == 0 else {
+                    throw Finding(
+                        "P22", "\(table.name) \(key.record) is gone from the server, but not what refers to it")
+                }
+                continue
+            }
+            for target in hardReferences(of: row, in: table) where versions[target]?.last?.row == nil {
+                throw Finding("P22", "the server holds \(table.name) \(key.record) without its \(target)")
+            }
+        }
     }
 
     func entry(at position: Position) -> LogEntry? {

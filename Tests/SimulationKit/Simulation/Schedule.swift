@@ -165,11 +165,13 @@ struct Trace {
     }
 
     mutating func add(_ bytes: [UInt8]) {
-        var word: UInt64 = UInt64(bytes.count)
-        for (index, byte) in bytes.enumerated() {
-            word = word << 8 | UInt64(byte)
-            if index & 7 == 7 { add(word) }
+        bytes.withUnsafeBytes { bytes in
+            var word: UInt64 = UInt64(bytes.count)
+            for index in 0..<bytes.count {
+                word = word << 8 | UInt64(bytes[index])
+                if index & 7 == 7 { add(word) }
+            }
+            add(word)
         }
-        add(word)
     }
 }

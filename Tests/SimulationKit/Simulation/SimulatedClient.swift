@@ -15,6 +15,9 @@ final class SimulatedClient {
     let disk: SimulatedDisk
     let clock: DeviceClock
     let keySeed: [UInt8]
+    /// The key that the device enrolled with, and those that its replicas made for themselves (rule I3), by their
+    /// public halves: files beside the database, synced before they are used.
+    private var keys: [[UInt8]: Curve25519.Signing.PrivateKey] = [:]
     let key: Curve25519.Signing.PrivateKey
     /// The first device that has this key: copies of it are revoked with it.
     let family: Int
@@ -23,6 +26,12 @@ final class SimulatedClient {
     private(set) var replica: Replica?
     /// Another process on the same files.
     private(set) var second: Replica?
+    /// A program that knows nothing of us, with the file open; now and then it starts anew.
+    private var other: Database?
+    private var othersWrites = 0
+    /// ``SimulatedDisk/changes`` as of the last look, and as of the last comparison with the server.
+    var lookedAt: UInt64?
+    var comparedAt: UInt64?
     var link: Link?
     /// The invite's code, until it is redeemed.
     var code: String?
@@ -39,6 +48,7 @@ final class SimulatedClient {
     /// What a copy of the disk holds, and what the copy's owner had seen.
     struct Image {
         var files: [String: [UInt8]]
+        var keys: [[UInt8]: Curve25519.Signing.PrivateKey]
         var seen: Position
         var former: CommitID?
         var noted: Sequence64
@@ -56,12 +66,12 @@ final class SimulatedClient {
         self.family = family ?? number
         self.user = user
         self.plant = plant
-        disk = try SimulatedDisk()
+        disk = try SimulatedDisk(isInMemory: true)
         clock = DeviceClock(time)
         self.keySeed = keySeed
         key = try Curve25519.Signing.PrivateKey(rawRepresentation: keySeed)
         if let files {
-            try Template.write(files, to: disk.folder)
+            try disk.replace(with: files)
             try open()
         }
     }
@@ -80,6 +90,11 @@ final class SimulatedClient {
         if second == nil { second = try Replica.open(home, environment: clock.environment) }
     }
 
+    private func closeOther() {
+        try? other?.close()
+        other = nil
+    }
+
     func closeSecond() {
         try? second?.close()
         second = nil
@@ -91,9 +106,12 @@ final class SimulatedClient {
         link?.clientClosed = true
         link = nil
         closeSecond()
+        closeOther()
         let had = replica != nil || FileManager.default.fileExists(atPath: Replica.databasePath(home))
         try? replica?.close()
         replica = nil
+        lookedAt = nil
+        comparedAt = nil
         guard disk.openHandles == 0 else { throw Finding("harness", "the replica's files are still open") }
         let lost = try disk.start(losing: loss)
         if case .unsynced = loss { clock.reboot() }
@@ -102,7 +120,7 @@ final class SimulatedClient {
     }
 
     func takeImage() throws -> Image {
-        Image(files: try Template.files(in: home), seen: seen, former: former, noted: noted, site: site)
+        Image(files: try disk.files(), keys: keys, seen: seen, former: former, noted: noted, site: site)
     }
 
     /// The disk becomes what it was when the image was taken.
@@ -110,11 +128,15 @@ final class SimulatedClient {
         link?.clientClosed = true
         link = nil
         closeSecond()
+        closeOther()
         disk.stop()
         try? replica?.close()
         replica = nil
+        lookedAt = nil
+        comparedAt = nil
         try disk.start(losing: .nothing)
-        try Template.write(image.files, to: home)
+        try disk.replace(with: image.files)
+        keys = image.keys
         seen = image.seen
         former = image.former
         noted = image.noted
@@ -125,16 +147,21 @@ final class SimulatedClient {
     func shutDown() {
         disk.stop()
         closeSecond()
+        closeOther()
         try? replica?.close()
         replica = nil
+        lookedAt = nil
+        comparedAt = nil
         disk.remove()
     }
 
     /// One transaction of a program that knows nothing of us. Refused like any other by SQLite's own checks.
     func writeAsOtherProgram(_ statements: [Statement]) throws {
         do {
-            let other = try Database(path: Replica.databasePath(home), lockPath: Replica.lockPath(home))
-            defer { try? other.close() }
+            othersWrites += 1
+            if othersWrites % 8 == 0 { closeOther() }
+            let other = try other ?? Database(path: Replica.databasePath(home), lockPath: Replica.lockPath(home))
+            self.other = other
             try other.write { connection in
                 for statement in statements { try connection.run(statement.sql, statement.values) }
             }
@@ -148,6 +175,23 @@ final class SimulatedClient {
         var commit = commit
         commit.envelope.clock.anchor = max(commit.envelope.clock.anchor, sent)
         return commit
+    }
+
+    // MARK: Keys
+
+    /// The key that the replica's certificate is for.
+    private func certified(_ replica: Replica) throws -> Curve25519.Signing.PrivateKey {
+        guard let wanted = try replica.certifiedKey() else { return key }
+        guard let own = keys[wanted] else { throw Finding("I3", "device \(number) has lost its own key") }
+        return own
+    }
+
+    /// A device draws its key; here it follows from the first one and the site, so that a run follows from its seed.
+    private func makeKey(of site: SiteID) throws -> Curve25519.Signing.PrivateKey {
+        let seed = SHA256.hash(data: keySeed + withUnsafeBytes(of: site.rawValue.bigEndian) { Array($0) })
+        let own = try Curve25519.Signing.PrivateKey(rawRepresentation: Array(seed))
+        keys[Array(own.publicKey.rawRepresentation)] = own
+        return own
     }
 
     // MARK: The shell of a session
@@ -204,11 +248,21 @@ final class SimulatedClient {
         case .prepareHello(let challenge):
             var hello = try replica.hello(program: "simulation", wallTime: clock.now)
             let signed = hello.signedBytes(challenge: challenge.nonce, fingerprint: SimulatedServer.fingerprint)
-            hello.signature = Array(try key.signature(for: signed))
+            hello.signature = Array(try certified(replica).signature(for: signed))
             return link.session.prepared(hello)
         case .adopt(let welcome):
             let adoption = try replica.adopt(welcome)
-            return link.session.adopted(cursor: adoption.cursor, isBackfilling: adoption.isBackfilling)
+            return link.session.adopted(
+                cursor: adoption.cursor, isBackfilling: adoption.isBackfilling, rekeySite: adoption.rekeySite,
+                mustRenew: adoption.mustRenew)
+        case .prepareRekey(let challenge, let site):
+            let own = try makeKey(of: site)
+            let publicKey = Array(own.publicKey.rawRepresentation)
+            let signed = Rekey.signedBytes(
+                challenge: challenge.nonce, fingerprint: SimulatedServer.fingerprint, site: site, deviceKey: publicKey)
+            return link.session.prepared(
+                Rekey(deviceKey: publicKey, signature: Array(try own.signature(for: signed))))
+        case .storeRekeyed(let rekeyed): try replica.store(rekeyed)
         case .loadNames(let skipping, let limit):
             let names = try replica.names(skipping: skipping, limit: limit)
             return link.session.loaded(names: names, isLast: names.count < limit)

@@ -22,9 +22,9 @@ final class SimulatedServer {
     init(_ template: Template, time: SimulatedTime, plant: Plant?) throws {
         self.time = time
         keys = template.keys
-        disk = try SimulatedDisk()
+        disk = try SimulatedDisk(isInMemory: true)
         disk.isLying = plant == .lyingDisk
-        try Template.write(template.serverFiles, to: disk.folder)
+        try disk.replace(with: template.serverFiles)
         workspace = try Self.open(disk, keys, time)
     }
 
@@ -189,6 +189,9 @@ final class SimulatedServer {
             return link.server.answered(reply, bytes: WireCodec.encode(reply).count)
         case .recordApplied(let position): record { try workspace.applied(position, by: context) }
         case .confirmNonce: record { try workspace.confirmNonce(of: context) }
+        case .rekey(let rekey):
+            return link.server.rekeyed(
+                try workspace.rekey(rekey, challenge: link.challenge, fingerprint: Self.fingerprint, for: context))
         default: break
         }
         return []
@@ -237,6 +240,8 @@ final class Link {
     var roundTrips = 0
     var bytes = 0
     var isAwaiting = false
+    /// The client stays, and its shell tells the session of local changes.
+    var isWatching = false
     var delivered: [ServerMessage] = []
 
     init(number: Int, client: SimulatedClient, session: ClientSession) {

@@ -30,6 +30,8 @@ final class SimulatedWorld {
     /// The device that sends what is not allowed; made when it is first needed.
     var intruder: SimulatedClient?
     private var checkedUpTo: Position = 0
+    /// ``SimulatedDisk/changes`` of the server as of the last look.
+    private var caughtUpAt: UInt64?
     /// Takes a line for each thing that happens; nil for silence.
     var tell: ((String) -> Void)?
     /// In force: no more faults, the world must come to rest.
@@ -133,7 +135,7 @@ final class SimulatedWorld {
 
     /// Takes in what became visible on the server, and checks it.
     func look() throws {
-        try archive.catchUp(server.workspace.store)
+        try catchUp()
         if let tell {
             for position in checkedUpTo..<max(checkedUpTo, archive.head) {
                 if let entry = archive.entry(at: position + 1) { tell(archive.text(of: entry)) }
@@ -141,6 +143,16 @@ final class SimulatedWorld {
         }
         try checkEntries(after: checkedUpTo)
         checkedUpTo = archive.head
+    }
+
+    /// Reads the server's log where its disk has changed since the last look.
+    ///
+    /// - Parameter afterStop: it may have lost something, too.
+    func catchUp(afterStop: Bool = false) throws {
+        let changes = server.disk.changes
+        guard afterStop || caughtUpAt != changes else { return }
+        try archive.catchUp(server.workspace.store)
+        caughtUpAt = changes
     }
 
     private func dispatch(_ kind: Schedule.Kind, _ client: SimulatedClient, _ random: inout SplitMix64) throws {
@@ -209,9 +221,11 @@ final class SimulatedWorld {
     ///
     /// - Parameter hasRestarted: something may have been applied, and sealed after it, since the last look.
     func note(_ client: SimulatedClient, hasRestarted: Bool = false) throws {
-        guard let replica = client.replica, !client.disk.isStopped else { return }
+        guard let replica = client.replica, !client.disk.isStopped, client.lookedAt != client.disk.changes else {
+            return
+        }
         do {
-            let status = try replica.status()
+            let status = try standing(of: replica)
             if status.site != client.site {
                 client.site = status.site
                 client.noted = 0
@@ -236,6 +250,16 @@ final class SimulatedWorld {
                 throw Finding("P11", "device \(client.number) went back from \(client.seen) to \(status.anchor)")
             }
             client.seen = status.anchor
+            client.lookedAt = client.disk.changes
         } catch let error as ReplicaError where isClientFaulty { _ = error }
+    }
+
+    /// The part of a replica's status that is looked at all the time.
+    private func standing(of replica: Replica) throws -> (site: SiteID?, anchor: Position) {
+        let rows = try replica.read {
+            try $0.rows("SELECT key, value FROM peyk_meta WHERE key IN ('site', 'cursor')")
+        }
+        let facts = Dictionary(rows.map { ($0[0].textValue ?? "", $0[1].integerValue ?? 0) }) { first, _ in first }
+        return (facts["site"].map { SiteID(rawValue: UInt64(bitPattern: $0)) }, facts["cursor"] ?? 0)
     }
 }

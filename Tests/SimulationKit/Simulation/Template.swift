@@ -92,12 +92,4 @@ struct Template: Sendable {
         }
         return files
     }
-
-    static func write(_ files: [String: [UInt8]], to folder: String) throws {
-        for name in try FileManager.default.contentsOfDirectory(atPath: folder)
-        where name.hasSuffix(".sqlite") || name.hasSuffix("-wal") || name.hasSuffix("-shm") {
-            try FileManager.default.removeItem(atPath: folder + "/" + name)
-        }
-        for (name, bytes) in files { try Data(bytes).write(to: URL(fileURLWithPath: folder + "/" + name)) }
-    }
 }

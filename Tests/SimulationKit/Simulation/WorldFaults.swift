@@ -43,7 +43,7 @@ extension SimulatedWorld {
         statistics.stops += 1
         let loss: SimulatedDisk.Loss = random.chance(40) ? .nothing : .unsynced(seed: random.next() | 1)
         statistics.lostWrites += try server.restart(losing: loss)
-        try archive.catchUp(server.workspace.store)
+        try catchUp(afterStop: true)
     }
 
     func faultClient(_ client: SimulatedClient, _ random: inout SplitMix64) throws {

@@ -14,6 +14,7 @@ extension SimulatedWorld {
         let session = ClientSession(
             purpose: purpose, workspace: "simulated", mustEnrol: !client.hasJoined)
         let link = Link(number: linkCount, client: client, session: session)
+        link.isWatching = purpose == .watch
         client.link = link
         server.connect(link)
     }
@@ -134,12 +135,29 @@ extension SimulatedWorld {
         }
     }
 
+    /// The shell of one that watches sees that the replica's file has changed.
+    private func noticeChange(on link: Link) throws {
+        if link.isWatching { try onClient(link) { link.session.localChange() } }
+    }
+
+    /// Nothing is under way on the connection.
+    private func isQuiet(_ link: Link) -> Bool {
+        link.up.isEmpty && link.down.isEmpty && !link.serverClosed && !server.waiting.contains { $0.link === link }
+    }
+
     func sync(_ client: SimulatedClient, _ random: inout SplitMix64) throws {
-        if client.link == nil || random.chance(40) { try connect(client) }
+        if isHealing {
+            try connect(client)
+        } else if client.link == nil || random.chance(30) {
+            try connect(client, purpose: random.chance(40) ? .watch : .sync)
+        }
         guard let link = client.link else { return }
+        try noticeChange(on: link)
         if isHealing || random.chance(40) {
             var left = 3_000
-            while left > 0, try advance(link, &random), client.link === link { left -= 1 }
+            while left > 0, !(link.isWatching && isQuiet(link)), try advance(link, &random), client.link === link {
+                left -= 1
+            }
             return
         }
         let count = [1, 2, 3, 5, 8, 13, 40][random.draw(7)]
@@ -154,6 +172,8 @@ extension SimulatedWorld {
                     abandon(client)
                 }
             }
+            // One that watches has nothing to do most of the time.
+            if link.isWatching, isQuiet(link), random.chance(80) { break }
             guard client.link === link, try advance(link, &random) else { break }
         }
         // A group may stay open over the end of the step, so that others join it.
@@ -163,8 +183,10 @@ extension SimulatedWorld {
     func storm(_ random: inout SplitMix64) throws {
         let members = random.shuffled(clients).prefix(2 + random.draw(3))
         for client in members where client.link == nil { try connect(client) }
+        for client in members { if let link = client.link { try noticeChange(on: link) } }
         for _ in 0..<(20 + random.draw(100)) {
             guard let client = random.pick(Array(members)), let link = client.link else { continue }
+            if link.isWatching, isQuiet(link) { continue }
             _ = try advance(link, &random)
         }
         server.flush()
