@@ -167,7 +167,7 @@ struct SyncTests {
         #expect(plan.up == ["customer": 1])
         #expect(plan.down["customer"] == 2)
         #expect(plan.clashes == [RecordKey(table: Office.customer, record: id)])
-        #expect(try await reza.plan() == plan)
+        #expect(try await reza.plan().json == plan.json)
         #expect(try reza.names() == ["Shared"])
         #expect(try await reza.sync().pushed == 1)
         #expect(try reza.names() == ["Other", "Shared"])
