@@ -81,7 +81,8 @@ extension CommitMerge {
                     continue
                 }
                 let target = RecordKey(table: index, record: id)
-                if try current(target)?.state.isAlive == false { dangling.append((key, field, target)) }
+                // Also where its tombstone was collected: collection changes no outcome (P14).
+                if try current(target)?.state.isAlive != true { dangling.append((key, field, target)) }
             }
         }
     }

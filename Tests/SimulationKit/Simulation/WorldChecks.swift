@@ -43,7 +43,7 @@ extension SimulatedWorld {
         }
     }
 
-    private func difference(
+    func difference(
         _ client: SimulatedClient, _ replica: Replica, _ table: Int, _ position: Position, _ buckets: [Bucket]
     ) throws -> String {
         let definition = archive.schema.tables[table]

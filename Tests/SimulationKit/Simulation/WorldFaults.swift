@@ -139,8 +139,16 @@ extension SimulatedWorld {
         var left = 400
         while left > 0, client.link === link, try advance(link, &random) { left -= 1 }
         for case .digest(let reply) in link.delivered where reply.position == (try replica.status().anchor) {
-            guard try hasNoFaults(replica), try replica.compare(reply, to: request).ranges.isEmpty else {
-                throw Finding("T5", "device \(client.number) differs from the server at \(reply.position)")
+            // A record that waits to be fetched (rule K7) is not of any position yet.
+            guard try hasNoFaults(replica) else { continue }
+            let differing = try replica.compare(reply, to: request).ranges.map(\.table)
+            guard differing.isEmpty else {
+                let buckets = try replica.status().scope.buckets
+                let what = try differing.map { try difference(client, replica, $0, reply.position, buckets) }
+                throw Finding(
+                    "T5",
+                    "device \(client.number) differs from the server at \(reply.position) in tables "
+                        + "\(differing): \(what.joined(separator: "; "))")
             }
         }
         try note(client)
