@@ -109,11 +109,13 @@ extension CommitMerge {
         }
     }
 
-    /// What was emptied with a record comes back with it, where the cell is as it was left.
+    /// What was emptied with a record comes back with it, where the cell is as it was left. A record that is inserted
+    /// anew is another incarnation (rule D2), to which nobody has referred yet.
     func putBackReferences() throws {
         for target in try revived() {
-            for reference in try transaction.emptied(to: target) {
-                try putBack(reference)
+            let former = touches[target]?.before?.state.clock.incarnation
+            if try current(target)?.state.clock.incarnation == former {
+                for reference in try transaction.emptied(to: target) { try putBack(reference) }
             }
             try transaction.forgetEmptied(to: target)
         }

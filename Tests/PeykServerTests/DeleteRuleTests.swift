@@ -177,6 +177,20 @@ struct DeleteRuleTests {
         try team.check()
     }
 
+    @Test("D3: a record that is inserted anew gets nothing back: nobody has referred to it yet (P14)")
+    func referenceToAnotherIncarnation() throws {
+        let team = try Team()
+        let other = Sample.id(501)
+        try refer(team, to: other)
+        team.ben.delete("customer", other)
+        try team.syncAll()
+        team.ben.insert("customer", other, ["name": "Anew", "territory_id": Value(Office.north)])
+        try team.syncAll()
+        #expect(team.ann.value("customer", other, "name") == "Anew")
+        #expect(team.ann.value("customer", team.customer, "referrer_id") == .null)
+        try team.check()
+    }
+
     @Test("D3: a record that comes back does not refer to what was deleted while it was away, until that is back too")
     func revivedReferrer() throws {
         let team = try Team()
