@@ -154,6 +154,7 @@ private struct Totals {
     var checks = 0
     var collected: Int64 = 0
     var expired = 0
+    var settled = 0
 
     mutating func add(_ outcome: SimulationOutcome) {
         runs += 1
@@ -169,6 +170,7 @@ private struct Totals {
         checks += outcome.checks
         collected += outcome.collected
         expired += outcome.expired
+        settled += outcome.settled
     }
 
     func summary(seconds: Double, start: UInt64) -> String {
@@ -177,7 +179,7 @@ private struct Totals {
         (\(String(format: "%.3f", seconds / Double(max(1, runs)))) s a seed)
           \(steps) operations, \(sessions) sessions, \(frames) frames, \(commits) commits, \(positions) positions, \
         \(stops) stops with \(lost) writes lost, \(faults) disk faults, \(expired) leases run out, \
-        \(collected) tombstones collected, \
+        \(collected) tombstones collected, \(settled) undone or settled, \
           \(checks) comparisons with the server
         """
     }

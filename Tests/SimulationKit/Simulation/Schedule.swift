@@ -40,6 +40,12 @@ public struct Schedule: Hashable, Sendable {
         case revoke
         /// A valid device sends what is not allowed.
         case hostile
+        /// Somebody takes back what they wrote.
+        case undo
+        /// Somebody settles a conflict, or brings a loser back.
+        case conflict
+        /// Somebody tries again what was refused, changes it, or gives it up.
+        case issue
         /// A replica's files are copied to another machine, and both go on.
         case clone
         /// An image of a replica's disk is taken.
@@ -82,7 +88,8 @@ public struct Schedule: Hashable, Sendable {
     static let weights: [(Kind, Int)] = [
         (.edit, 400), (.sync, 300), (.storm, 40), (.late, 30), (.deadline, 15), (.stopClient, 20), (.stopServer, 12),
         (.faultClient, 20), (.faultServer, 15), (.clock, 15), (.pause, 4), (.grant, 15), (.move, 30), (.second, 15),
-        (.verify, 8), (.collect, 15), (.enrol, 3), (.revoke, 2), (.hostile, 8), (.clone, 3), (.image, 5), (.rewind, 4),
+        (.verify, 8), (.collect, 15), (.enrol, 3), (.revoke, 2), (.hostile, 8), (.undo, 20), (.conflict, 15),
+        (.issue, 12), (.clone, 3), (.image, 5), (.rewind, 4),
     ]
 
     /// Kinds that are drawn only where they are asked for: what they need is not complete.

@@ -24,6 +24,8 @@ public struct SimulationOutcome: Sendable {
     public var checks: Int
     public var collected: Int64
     public var expired: Int
+    /// Undone commits, settled conflicts and issues.
+    public var settled: Int
 }
 
 extension Schedule {
@@ -50,7 +52,8 @@ extension Schedule {
             finding: finding, trace: world?.trace.hash ?? 0, steps: statistics.steps, frames: statistics.frames,
             sessions: statistics.sessions, commits: statistics.commits, positions: world?.archive.head ?? 0,
             stops: statistics.stops, lostWrites: statistics.lostWrites, faults: statistics.faults,
-            checks: statistics.checks, collected: statistics.collected, expired: statistics.expired)
+            checks: statistics.checks, collected: statistics.collected, expired: statistics.expired,
+            settled: statistics.settled)
     }
 
     /// Leaves out steps for as long as the run still breaks the same property.

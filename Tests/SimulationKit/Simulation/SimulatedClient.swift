@@ -41,6 +41,8 @@ final class SimulatedClient {
     var former: CommitID?
     var noted: Sequence64 = 0
     var site: SiteID?
+    /// There are or were other images of its disk in use.
+    var isCopied = false
     /// Its access was taken away.
     var isRevoked = false
     var image: Image?

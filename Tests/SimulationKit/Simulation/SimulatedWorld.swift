@@ -48,6 +48,7 @@ final class SimulatedWorld {
         var checks = 0
         var collected: Int64 = 0
         var expired = 0
+        var settled = 0
         var kinds: [Schedule.Kind: Int] = [:]
     }
 
@@ -176,6 +177,9 @@ final class SimulatedWorld {
         case .enrol: try enrol(&random)
         case .revoke: try revoke(client, &random)
         case .hostile: try hostile(&random)
+        case .undo: try undo(client, &random)
+        case .conflict: try settleConflict(client, &random)
+        case .issue: try settleIssue(client, &random)
         case .clone: try clone(client)
         case .image: if client.hasJoined { client.image = try client.takeImage() }
         case .rewind: try rewind(client)
@@ -207,7 +211,7 @@ final class SimulatedWorld {
     }
 
     /// An error of a local write is the disk's, or says what is wrong with the write.
-    private func admit(_ error: ReplicaError, of client: SimulatedClient) throws {
+    func admit(_ error: ReplicaError, of client: SimulatedClient) throws {
         switch error {
         case .damaged, .broken, .notAReplica: throw Finding("P15", "a local write at device \(client.number): \(error)")
         case .sqlite(let inner) where !isClientFaulty && !inner.isConstraint:

@@ -161,9 +161,12 @@ final class StoryTeller {
         }
         if let first = findings.first { throw Finding("P2", first) }
         let writtenTo = Dictionary(grouping: written) { $0.body.changes.first?.record }
-        let movedAt = Dictionary(grouping: entries.filter { $0.kind == .server }) { $0.effects.first?.key }
+        var movedAt: [RecordKey: [Position]] = [:]
+        for entry in entries where entry.kind == .server {
+            for effect in entry.effects { movedAt[effect.key, default: []].append(entry.position) }
+        }
         for key in keys {
-            try checkDeletes(of: key, writtenTo[key.record] ?? [], moved: (movedAt[key] ?? []).map(\.position))
+            try checkDeletes(of: key, writtenTo[key.record] ?? [], moved: movedAt[key] ?? [])
         }
     }
 

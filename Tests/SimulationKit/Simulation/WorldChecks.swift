@@ -131,14 +131,23 @@ extension SimulatedWorld {
         if let seen = archive.version(of: effect.key, at: entry.clock.anchor), seen.row != nil {
             audiences.append(seen.audience)
         }
-        if audiences.isEmpty {
-            audiences += [effect.audienceAfter].compactMap { $0 }
+        // Where it was not there yet, what counts is where its author put it; so for later edits of it, too (rule S4).
+        if audiences.isEmpty { audiences += [effect.audienceAfter].compactMap { $0 } }
+        if audiences.isEmpty || isNew(effect.key, to: entry.clock.anchor, of: user) {
             audiences += parents(effect, at: entry.clock.anchor).map(\.audience)
         }
         let grants = rights[number] ?? []
         guard audiences.contains(where: { audience in grants.contains { $0.grant.writes(audience) } }) else {
             throw Finding("P20", "user \(number) changed \(effect.key) at \(entry.position), which it may not write")
         }
+    }
+
+    /// Whether the user made the record, above the anchor.
+    private func isNew(_ key: RecordKey, to anchor: Position, of user: RecordID) -> Bool {
+        guard let first = archive.versions[key]?.first(where: { $0.row != nil }), first.position > anchor else {
+            return false
+        }
+        return archive.entry(at: first.position)?.user == user
     }
 
     /// What a new record's parents were as its author saw them.
@@ -206,7 +215,10 @@ extension SimulatedWorld {
             guard let link = client.link else { continue }
             while client.link === link, try advance(link, &random) {}
             // The facts about other devices (rule T4) are some 60 bytes each: beyond eight devices they are extra.
-            let facts = 64 * max(0, clients.count - 8)
+            let sites = try server.workspace.store.read { reader in
+                try reader.documents(SiteDocument.self).filter { !$0.isRevoked && $0.replacedBy == nil }.count
+            }
+            let facts = 64 * max(0, sites - 8)
             guard link.roundTrips <= 2, link.bytes <= 2_048 + facts else {
                 throw Finding("P26", "a sync of nothing took \(link.roundTrips) round trips and \(link.bytes) bytes")
             }

@@ -189,6 +189,8 @@ extension SimulatedWorld {
             files: nil, time: time, plant: plant)
         clients.append(copy)
         copy.isRevoked = client.isRevoked
+        client.isCopied = true
+        copy.isCopied = true
         try copy.restore(image)
         try note(copy, hasRestarted: true)
     }
@@ -207,6 +209,7 @@ extension SimulatedWorld {
             exempt.insert(id)
         }
         if let link = client.link { abandoned.append(link) }
+        client.isCopied = true
         try client.restore(image)
         try note(client, hasRestarted: true)
     }

@@ -119,6 +119,7 @@ extension SimulatedWorld {
         let client = link.client
         switch error {
         case .timeout, .disconnected: return
+        case .renewal where client.isCopied: return
         case .refused(let refusal):
             switch refusal.code {
             case .overtaken, .scopeChanged: return
