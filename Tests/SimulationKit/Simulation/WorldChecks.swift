@@ -152,7 +152,10 @@ extension SimulatedWorld {
 
     /// What a new record's parents were as its author saw them.
     private func parents(_ effect: LogEffect, at position: Position) -> [Archive.Version] {
-        guard let row = effect.after, let table = archive.schema.table(at: effect.key.table) else { return [] }
+        // Of a deleted one, as it was.
+        guard let row = effect.after ?? archive.versions[effect.key]?.last(where: { $0.row != nil })?.row,
+            let table = archive.schema.table(at: effect.key.table)
+        else { return [] }
         return table.fields.enumerated().compactMap { index, field in
             guard case .reference(let name) = field.type, let target = archive.schema.tableIndex(name),
                 let record = row[index].recordID
