@@ -96,7 +96,8 @@ public struct Audit {
         let place = "\(table.name)/\(change.record)"
         if change.kind == .delete {
             if present == nil || isSuperseded(key, cell: nil, by: entry) || mentions(key, "delete", entry) { return [] }
-            if isOfEarlierLife(key, entry) { return [] }
+            // Or it came back because a child needs it.
+            if mentions(key, "revived", entry) || isOfEarlierLife(key, entry) { return [] }
             return ["delete of \(place) is gone without a word"]
         }
         guard let present else {
