@@ -18,6 +18,7 @@ struct Template: Sendable {
     var devices: [Device]
     var now: Int64
 
+    static let seed: UInt64 = 1
     static let clientsMax = 12
     static let territories = 3
     static let customers = 8
@@ -39,7 +40,7 @@ struct Template: Sendable {
         let folder = SimulatedDisk.root + "/peyk-template-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let time = SimulatedTime(seed: 1)
+        let time = SimulatedTime(seed: Self.seed)
         keys = try WorkspaceKeys.generate { time.bytes($0) }
         devices = []
         do {
