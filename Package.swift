@@ -118,13 +118,17 @@ let targets: [Target] = [
     library(
         "SimulationKit", in: "Tests",
         [
-            "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica", "PeykServer",
+            "SeededRandom", "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica",
+            "PeykServer",
             "PeykStoreSQLite", "SimDisk", crypto,
         ]),
     .executableTarget(name: "peyk-simulate", dependencies: ["PeykModel", "SimulationKit"], path: "Tests/Simulate"),
     tests(
         "SimulationTests",
-        ["PeykModel", "PeykSQLite", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimDisk", "SimulationKit"]),
+        [
+            "SeededRandom", "PeykModel", "PeykSQLite", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimDisk",
+            "SimulationKit",
+        ]),
     tests("PeykModelTests", ["SeededRandom", "PeykModel"]),
     tests("PeykMergeTests", ["SeededRandom", "PeykModel", "PeykMerge"]),
     tests("PeykSessionTests", ["PeykModel", "PeykSession"]),
@@ -142,7 +146,10 @@ let targets: [Target] = [
     tests("StoreContractTests", ["PeykModel", "PeykMerge", "PeykSQLite", "PeykServer", "PeykStoreSQLite"]),
     tests(
         "ConvergenceTests",
-        ["PeykModel", "PeykMerge", "PeykSession", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimulationKit"]),
+        [
+            "SeededRandom", "PeykModel", "PeykMerge", "PeykSession", "PeykReplica", "PeykServer", "PeykStoreSQLite",
+            "SimulationKit",
+        ]),
     library("ProgramKit", in: "Tests", ["SeededRandom", nioCore, nioPosix, nioSSL]),
     // The programs are dependencies so that they are built; the tests run them as processes.
     tests("IntegrationTests", ["SeededRandom", "PeykModel", "PeykCRM", "ProgramKit", "peyk", "peykd"]),
@@ -152,7 +159,8 @@ let targets: [Target] = [
     tests(
         "FaultTests",
         [
-            "PeykModel", "PeykMerge", "PeykSession", "PeykSQLite", "PeykReplica", "PeykServer", "PeykStoreSQLite",
+            "SeededRandom", "PeykModel", "PeykMerge", "PeykSession", "PeykSQLite", "PeykReplica", "PeykServer",
+            "PeykStoreSQLite",
             "SimDisk",
             "SimulationKit",
         ]),

@@ -1,6 +1,7 @@
 import Foundation
 import PeykModel
 import PeykServer
+import SeededRandom
 import SimulationKit
 import Testing
 
@@ -19,7 +20,7 @@ struct ConvergenceTests {
     func run(seed: UInt64, shape: World.Shape, steps: Int, cuts: Bool, regrants: Bool = false) throws -> World {
         let world = try World(seed: seed, shape: shape, store: MemoryStore())
         for _ in 0..<steps {
-            guard let rep = world.random.pick(world.reps) else { continue }
+            guard let rep = world.random.pickIfAny(world.reps) else { continue }
             if regrants, world.random.chance(4) {
                 try world.regrant(rep, territories: shape.territories)
             } else if world.random.chance(80) {

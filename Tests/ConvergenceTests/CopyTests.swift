@@ -2,6 +2,7 @@ import PeykModel
 import PeykReplica
 import PeykServer
 import PeykSession
+import SeededRandom
 import SimulationKit
 import Testing
 
@@ -31,7 +32,7 @@ struct CopyTests {
     func clones(seed: UInt64) throws {
         let world = try World(seed: seed, shape: World.Shape(reps: 2), store: MemoryStore())
         for step in 0..<120 {
-            guard let rep = world.random.pick(world.reps) else { continue }
+            guard let rep = world.random.pickIfAny(world.reps) else { continue }
             if step % 30 == 17 {
                 try world.clone(rep)
             } else if world.random.chance(75) {
@@ -48,10 +49,10 @@ struct CopyTests {
         let world = try World(seed: seed, shape: World.Shape(reps: 3), store: MemoryStore())
         var images: [(rep: World.Rep, image: String)] = []
         for _ in 0..<150 {
-            guard let rep = world.random.pick(world.reps) else { continue }
+            guard let rep = world.random.pickIfAny(world.reps) else { continue }
             if world.random.chance(6) {
                 images.append((rep, try world.image(of: rep)))
-            } else if world.random.chance(4), let old = world.random.pick(images) {
+            } else if world.random.chance(4), let old = world.random.pickIfAny(images) {
                 try world.restore(old.rep, image: old.image)
             } else if world.random.chance(70) {
                 try world.edit(rep)

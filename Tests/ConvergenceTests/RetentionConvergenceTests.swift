@@ -1,6 +1,7 @@
 import PeykMerge
 import PeykModel
 import PeykServer
+import SeededRandom
 import SimulationKit
 import Testing
 
@@ -15,7 +16,7 @@ struct RetentionConvergenceTests {
         try quiet(world)
         var draw = SplitMix64(seed: seed ^ 0xC0_11EC7)
         for _ in 0..<steps {
-            guard let rep = world.random.pick(world.reps) else { continue }
+            guard let rep = world.random.pickIfAny(world.reps) else { continue }
             if world.random.chance(70) {
                 try world.edit(rep)
             } else {
@@ -90,7 +91,7 @@ struct RetentionConvergenceTests {
             }
         }
         for step in 0..<160 {
-            guard let rep = world.random.pick(world.reps) else { continue }
+            guard let rep = world.random.pickIfAny(world.reps) else { continue }
             switch world.random.draw(100) {
             case 0..<65: try world.edit(rep)
             case 65..<90: try world.sync(rep, cutAfter: world.random.chance(30) ? world.random.draw(12) : nil)
@@ -101,7 +102,7 @@ struct RetentionConvergenceTests {
                     world.time.advance(2 * Workspace.noteServedMilliseconds)
                     try workspace.noteServed()
                 }
-                if let other = world.random.pick(world.reps) { try world.sync(other) }
+                if let other = world.random.pickIfAny(world.reps) { try world.sync(other) }
             case 94 where step > 40: world.time.advance(401 * 86_400_000)
             default:
                 let before = try tombstones()

@@ -2,6 +2,7 @@ import Foundation
 import PeykModel
 import PeykSQLite
 import PeykSession
+import SeededRandom
 import Testing
 
 @testable import PeykReplica
@@ -208,7 +209,7 @@ private typealias F = ApplyFixture
     func givenBack() throws {
         let replica = try F.replica()
         try replica.begin()
-        var generator = Numbers()
+        var generator = SplitMix64(seed: 7)
         // Texts that do not pack: 8 commits of 512 KB.
         for number in 1...UInt64(8) {
             let memo = String(decoding: (0..<1 << 19).map { _ in UInt8(0x21 + generator.next() % 90) }, as: UTF8.self)
@@ -251,17 +252,5 @@ private typealias F = ApplyFixture
         #expect(FreePages.areMany(free: 256, all: 1_000))
         #expect(!FreePages.areMany(free: 256, all: 10_000))
         #expect(FreePages.areMany(free: 5_000, all: 10_000))
-    }
-
-    /// SplitMix64.
-    private struct Numbers {
-        var state: UInt64 = 7
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-            return mixed ^ (mixed >> 31)
-        }
     }
 }

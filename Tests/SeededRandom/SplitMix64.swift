@@ -21,6 +21,9 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
     /// One of a list that is not empty.
     public mutating func pick<Element>(_ list: [Element]) -> Element { list[draw(list.count)] }
 
+    /// One of a list; nil where it is empty.
+    public mutating func pickIfAny<Element>(_ list: [Element]) -> Element? { list.isEmpty ? nil : pick(list) }
+
     public mutating func shuffled<Element>(_ list: [Element]) -> [Element] {
         var list = list
         for index in stride(from: list.count - 1, to: 0, by: -1) { list.swapAt(index, draw(index + 1)) }

@@ -1,4 +1,5 @@
 public import PeykModel
+public import SeededRandom
 
 /// One SQL statement of a random edit.
 public struct Statement: Hashable, Sendable {

@@ -4,6 +4,7 @@ public import PeykModel
 import PeykReplica
 import PeykServer
 public import PeykSession
+import SeededRandom
 
 /// Copies and images of laptops (rules I2, I3).
 extension World {

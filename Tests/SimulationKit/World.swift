@@ -5,6 +5,7 @@ public import PeykReplica
 import PeykSQLite
 public import PeykServer
 public import PeykSession
+public import SeededRandom
 import Synchronization
 
 /// One clock and one generator that a whole run shares.

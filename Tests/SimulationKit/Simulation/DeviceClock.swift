@@ -1,5 +1,6 @@
 import PeykModel
 import PeykReplica
+import SeededRandom
 import Synchronization
 
 /// A device's clocks: a wall clock that may be wrong in every way, and a boot clock that is right.

@@ -1,4 +1,5 @@
 public import PeykModel
+import SeededRandom
 
 /// What a simulated world does, one step after another. Each step draws its particulars from a number of its own,
 /// so that steps can be left out while the others stay as they are: that is how a failing schedule shrinks.

@@ -6,6 +6,7 @@ import PeykSQLite
 import PeykServer
 import PeykSession
 import PeykWire
+import SeededRandom
 import SimDisk
 
 /// A laptop: its disk, its clock, its key, and while it runs its replica and its half of a connection.

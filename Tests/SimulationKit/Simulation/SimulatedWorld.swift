@@ -4,6 +4,7 @@ import PeykSQLite
 import PeykServer
 import PeykSession
 import PeykWire
+import SeededRandom
 import SimDisk
 
 /// A server, its devices and the lines between them, in one thread; everything follows from the schedule.
@@ -114,7 +115,7 @@ final class SimulatedWorld {
         var random = SplitMix64(seed: step.seed)
         time.advance([1, 50, 1_000, 60_000][random.draw(4)])
         trace.add(step.seed)
-        guard let client = random.pick(clients) else { return }
+        guard let client = random.pickIfAny(clients) else { return }
         tell?("\(step.kind.rawValue) \(step.seed) at device \(client.number)")
         defer {
             client.disk.heal()

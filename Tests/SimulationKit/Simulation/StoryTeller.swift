@@ -1,6 +1,7 @@
 import PeykModel
 import PeykReplica
 import PeykServer
+import SeededRandom
 
 /// A world in which stories are told, some side by side and those one after another.
 final class StoryTeller {

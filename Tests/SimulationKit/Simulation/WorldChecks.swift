@@ -3,6 +3,7 @@ import PeykReplica
 import PeykServer
 import PeykSession
 import PeykWire
+import SeededRandom
 import SimDisk
 
 /// What must hold after each step, and at the end.

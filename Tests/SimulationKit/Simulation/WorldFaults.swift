@@ -3,6 +3,7 @@ import PeykReplica
 import PeykServer
 import PeykSession
 import PeykWire
+import SeededRandom
 import SimDisk
 
 /// Steps beside editing and syncing: stops, faults, and what IT does.
@@ -33,7 +34,7 @@ extension SimulatedWorld {
     }
 
     func stopServer(_ random: inout SplitMix64) throws {
-        if !server.disk.isStopped, random.chance(60), let client = random.pick(clients) {
+        if !server.disk.isStopped, random.chance(60), let client = random.pickIfAny(clients) {
             isServerFaulty = true
             server.disk.fail(.changes, nth: UInt64(1 + random.draw(30)), .stop)
             try sync(client, &random)

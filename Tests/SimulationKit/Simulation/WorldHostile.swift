@@ -2,6 +2,7 @@ import PeykModel
 import PeykServer
 import PeykSession
 import PeykWire
+import SeededRandom
 
 /// A device with a valid certificate whose program sends valid frames with illegal content.
 extension SimulatedWorld {
@@ -76,7 +77,7 @@ extension SimulatedWorld {
         var stamp = HLC(milliseconds: time.now)
         var body = CommitBody(id: id, schemaVersion: archive.schema.version, changes: [forgedChange(&random)])
         switch random.draw(12) {
-        case 0: dot = Dot(site: random.pick(clients)?.site ?? context.site, seq: seq)
+        case 0: dot = Dot(site: random.pickIfAny(clients)?.site ?? context.site, seq: seq)
         case 1: clock.anchor = archive.head + 1 + Int64(random.draw(1_000_000))
         case 2: clock.anchor = -1
         case 3:
@@ -107,7 +108,7 @@ extension SimulatedWorld {
         let records = [TestSchema.customer(random.draw(8)), TestSchema.opportunity(random.draw(8))]
         return (0..<3).map { _ in
             PeykModel.Operation(
-                kind: kinds[random.draw(kinds.count)], table: random.draw(12), record: random.pick(records),
+                kind: kinds[random.draw(kinds.count)], table: random.draw(12), record: random.pickIfAny(records),
                 argument: random.chance(50) ? archive.entries.last?.commit.description : "x")
         }
     }
@@ -117,9 +118,9 @@ extension SimulatedWorld {
     private func forgedChange(_ random: inout SplitMix64) -> Change {
         let table = random.draw(archive.schema.tables.count + 2)
         let known = archive.versions.keys.filter { $0.table == table }.sorted()
-        let record = random.pick(known)?.record ?? TestSchema.id(77, random.draw(1 << 20))
+        let record = random.pickIfAny(known)?.record ?? TestSchema.id(77, random.draw(1 << 20))
         guard random.chance(80), let definition = archive.schema.table(at: table),
-            let cell = random.pick(definition.cells)
+            let cell = random.pickIfAny(definition.cells)
         else {
             return Change(table: table, record: record, kind: random.chance(50) ? .delete : .insert)
         }

@@ -1,5 +1,6 @@
 import PeykModel
 import PeykReplica
+import SeededRandom
 import SimDisk
 
 /// What people do about what they are told: undo, conflicts, issues, held commits.
@@ -7,7 +8,7 @@ extension SimulatedWorld {
     func undo(_ client: SimulatedClient, _ random: inout SplitMix64) throws {
         let mine = archive.made.values.filter { $0.client == client.number }.map(\.commit.id)
             .sorted { $0.description < $1.description }
-        let commit = random.chance(50) ? nil : random.pick(mine)
+        let commit = random.chance(50) ? nil : random.pickIfAny(mine)
         let isForced = random.chance(30)
         try act(client) { _ = try $0.undo(commit, force: isForced) }
     }
@@ -16,7 +17,7 @@ extension SimulatedWorld {
     func settleConflict(_ client: SimulatedClient, _ random: inout SplitMix64) throws {
         guard let replica = client.replica, replica.schema.version > 0 else { return }
         let states: Set<LedgerEntry.State> = random.chance(60) ? [.open] : [.open, .noted]
-        guard let entry = random.pick(try replica.ledger(states: states)) else { return }
+        guard let entry = random.pickIfAny(try replica.ledger(states: states)) else { return }
         let wantsBack = random.chance(60)
         let loser = random.draw(max(1, entry.losers.count))
         try act(client) { replica in
@@ -29,7 +30,7 @@ extension SimulatedWorld {
         guard let replica = client.replica, replica.schema.version > 0 else { return }
         let choice = random.draw(10)
         if choice == 0 { return try act(client) { _ = try $0.confirmPending() } }
-        guard let issue = random.pick(try replica.issues()) else { return }
+        guard let issue = random.pickIfAny(try replica.issues()) else { return }
         let name = "again \(random.draw(1_000))"
         try act(client) { replica in
             switch choice {

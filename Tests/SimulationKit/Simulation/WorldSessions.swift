@@ -3,6 +3,7 @@ import PeykReplica
 import PeykServer
 import PeykSession
 import PeykWire
+import SeededRandom
 import SimDisk
 
 /// Connections between devices and the server, and what happens on them.
@@ -186,7 +187,7 @@ extension SimulatedWorld {
         for client in members where client.link == nil { try connect(client) }
         for client in members { if let link = client.link { try noticeChange(on: link) } }
         for _ in 0..<(20 + random.draw(100)) {
-            guard let client = random.pick(Array(members)), let link = client.link else { continue }
+            guard let client = random.pickIfAny(Array(members)), let link = client.link else { continue }
             if link.isWatching, isQuiet(link) { continue }
             _ = try advance(link, &random)
         }
@@ -194,7 +195,7 @@ extension SimulatedWorld {
     }
 
     func late(_ random: inout SplitMix64) throws {
-        guard let link = random.pick(abandoned.filter { !$0.serverClosed }) else { return }
+        guard let link = random.pickIfAny(abandoned.filter { !$0.serverClosed }) else { return }
         for _ in 0..<(1 + random.draw(4)) where !link.up.isEmpty && !link.serverClosed {
             let frame = link.up.removeFirst()
             trace.add(frame)
