@@ -102,7 +102,8 @@ extension CommitMerge {
         for other in [key] + deleted where try other == key || isBelow(other, key) { try revive(other) }
     }
 
-    private func revive(_ key: RecordKey) throws {
+    /// Rule D2: the same incarnation with its last values. Nothing happens to what lives.
+    func revive(_ key: RecordKey) throws {
         guard let table = schema.table(at: key.table), let stored = try current(key), !stored.state.isAlive,
             let state = PeykMerge.revive(stored.state, context(for: key, table)).state
         else { return }

@@ -223,6 +223,12 @@ final class CommitMerge {
             park(index, .scope, "")
             return
         }
+        if isInsert, undoes != nil, stored != nil {
+            // The undo of a delete, and no new record (rule D2): it comes back with its own last values.
+            try revive(key)
+            if right == .handedOff { notices.append(Answer.Notice(change: index, code: .handedOff)) }
+            return
+        }
         let outcome = try decide(change, key, stored, table)
         if outcome.isRefused {
             park(index, refusals + outcome.refusals)

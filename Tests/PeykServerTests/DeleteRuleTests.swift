@@ -151,6 +151,38 @@ struct DeleteRuleTests {
         try team.check()
     }
 
+    @Test("D2: an undone delete is the same life again: what others wrote meanwhile stands, references come back")
+    func undoneDelete() throws {
+        let team = try Team()
+        let other = Sample.id(501)
+        try refer(team, to: other)
+        // As `undo` seals it: the values of then, and what they are for.
+        func undo(_ deleted: CommitID) -> CommitID {
+            team.ben.commit(
+                [Sample.insert("customer", other, ["name": "Other", "territory_id": Value(Office.north)])],
+                [PeykModel.Operation(kind: .undo, argument: deleted.description), revive(other)]
+            ).id
+        }
+        // Nobody knew of the delete.
+        team.ann.set("customer", other, ["name": "Better"])
+        let hidden = undo(team.ben.delete("customer", other).id)
+        try team.ann.sync()
+        try team.syncAll()
+        #expect(team.ben.answers[hidden]?.isPlain == true)
+        #expect(try team.office.value("customer", other, "name") == "Better")
+        #expect(team.ann.value("customer", team.customer, "referrer_id") == Value(other))
+        // It took effect before.
+        let deleted = team.ben.delete("customer", other).id
+        try team.syncAll()
+        #expect(team.ann.value("customer", team.customer, "referrer_id") == .null)
+        let plain = undo(deleted)
+        try team.syncAll()
+        #expect(team.ben.answers[plain]?.isPlain == true)
+        #expect(team.ann.value("customer", other, "name") == "Better")
+        #expect(team.ann.value("customer", team.customer, "referrer_id") == Value(other))
+        try team.check()
+    }
+
     @Test("D3: what was emptied stays as somebody wrote it since, and where its record is gone")
     func referenceWrittenSince() throws {
         let team = try Team()

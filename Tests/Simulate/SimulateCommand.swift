@@ -15,7 +15,6 @@ struct SimulateCommand {
     var folder: String?
     var stopAfter = 5
     var without: Set<Schedule.Kind> = []
-    var with: Set<Schedule.Kind> = []
     var isTracing = false
     var files: [String] = []
     /// Stories of the small world instead of seeds: how many.
@@ -44,9 +43,6 @@ struct SimulateCommand {
                 if plant == nil {
                     problem = "--plant takes one of " + Plant.allCases.map(\.rawValue).joined(separator: ", ")
                 }
-            case "--with":
-                with = Set(
-                    (rest.popFirst() ?? "").split(separator: ",").compactMap { Schedule.Kind(rawValue: String($0)) })
             case "--without":
                 without = Set(
                     (rest.popFirst() ?? "").split(separator: ",").compactMap { Schedule.Kind(rawValue: String($0)) })
@@ -114,7 +110,7 @@ struct SimulateCommand {
         for number in 0..<seeds {
             if minutes > 0, Date().timeIntervalSince(began) > Double(minutes) * 60 { break }
             let seed = start + number * UInt64(stride)
-            let schedule = Schedule(seed: seed, count: operations, without: without, with: with)
+            let schedule = Schedule(seed: seed, count: operations, without: without)
             let outcome = schedule.run(plant: plant)
             totals.add(outcome)
             if isTracing { print("seed \(seed) trace \(String(outcome.trace, radix: 16))") }

@@ -104,6 +104,8 @@ public struct Audit {
             let isDeletedKnowingly = isSuperseded(key, cell: nil, by: entry) || mentions(key, "", entry)
             return isDeletedKnowingly ? [] : ["\(place) is gone without a word"]
         }
+        // The undo of a delete writes no values: the record has those that it had last (rule D2).
+        if change.kind == .insert, isRevival(key, entry) { return [] }
         var findings: [String] = []
         for cellChange in change.cells where !notices.contains(where: { $0.cell == cellChange.cell }) {
             guard let cell = table.cell(tag: cellChange.cell) else { continue }
@@ -176,6 +178,7 @@ public struct Audit {
         func others(_ kind: Change.Kind) -> [LogEntry] {
             written.values.compactMap { other in
                 guard other.commit.id != delete.commit, let entry = entryOf[other.commit.id],
+                    kind != .insert || !isRevival(key, entry),
                     other.body.changes.contains(where: {
                         $0.kind == kind && RecordKey(table: $0.table, record: $0.record) == key
                     })
@@ -188,6 +191,14 @@ public struct Audit {
         return others(.insert).contains { insert in
             !sees(delete, insert) && deletes.contains { sees(insert, $0) }
         }
+    }
+
+    /// Whether the commit is an undo of what ended a record that was there before it.
+    private func isRevival(_ key: RecordKey, _ entry: LogEntry) -> Bool {
+        guard let body = written[entry.commit]?.body, body.operations.contains(where: { $0.kind == .undo }) else {
+            return false
+        }
+        return (touching[key] ?? []).contains { $0.position < entry.position }
     }
 
     private func sees(_ later: LogEntry, _ earlier: LogEntry) -> Bool {

@@ -93,22 +93,15 @@ public struct Schedule: Hashable, Sendable {
         (.issue, 12), (.clone, 3), (.image, 5), (.rewind, 4),
     ]
 
-    /// Kinds that are drawn only where they are asked for: what they find is not mended. The insert that goes with the
-    /// undo of a delete begins another life of the record on the server, where it should be the same one (rule D2).
-    public static let optional: Set<Kind> = [.undo]
-
-    /// - Parameters:
-    ///   - without: kinds that are left out in any case.
-    ///   - with: kinds among ``optional`` that are drawn.
-    public init(seed: UInt64, count: Int, without: Set<Kind> = [], with: Set<Kind> = []) {
+    /// - Parameter without: kinds that are left out in any case.
+    public init(seed: UInt64, count: Int, without: Set<Kind> = []) {
         var random = SplitMix64(seed: seed)
         // Mostly few replicas, where conflicts are dense; sometimes many.
         let clients = [2, 2, 3, 3, 3, 4, 4, 5, 6, 8, 10, 12][random.draw(12)]
         let shape = Shape(clients: clients, isOpen: random.chance(25))
         // Swarm: each run goes without some kinds of fault, so that rare ones are not drowned by frequent ones.
         var weights: [(Kind, Int)] = []
-        let left = without.union(Self.optional.subtracting(with))
-        for (kind, weight) in Self.weights where !left.contains(kind) {
+        for (kind, weight) in Self.weights where !without.contains(kind) {
             let isBasic = kind == .edit || kind == .sync
             if !isBasic, random.chance(40) { continue }
             weights.append((kind, weight))
