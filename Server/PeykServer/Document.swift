@@ -21,11 +21,13 @@ extension StoreReader {
         try documents(Kind.collection, prefix: prefix).map { try read($0.value, "\(Kind.collection)/\($0.key)") }
     }
 
-    func read<Kind: Document>(_ bytes: [UInt8], _ name: String) throws -> Kind {
-        guard let json = try? JSON(parsing: bytes), let document = Kind(json: json) else {
-            throw StoreError.corrupt("the document \(name)")
+    func read<Kind: Document>(_ bytes: [UInt8], _ name: @autoclosure () -> String) throws -> Kind {
+        try DecodedDocuments.shared.document(bytes) {
+            guard let json = try? JSON(parsing: bytes), let document = Kind(json: json) else {
+                throw StoreError.corrupt("the document \(name())")
+            }
+            return document
         }
-        return document
     }
 }
 

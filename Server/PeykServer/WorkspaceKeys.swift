@@ -1,5 +1,6 @@
 import Crypto
 import PeykModel
+import Synchronization
 
 /// The workspace's secrets: what signs certificates, and what proves that the server said something.
 /// Kept in a file of mode 0600 beside the store, never in it.
@@ -10,6 +11,7 @@ public struct WorkspaceKeys: Sendable {
     public let mac: [UInt8]
     /// Kept, since each greeting asks for it and computing it costs as much as a signature.
     public let publicKey: [UInt8]
+    private let certificates = Certificates()
 
     public struct Invalid: Error, CustomStringConvertible {
         public var description: String { "The workspace's key file is damaged. Nothing was changed; restore it." }
@@ -55,8 +57,16 @@ public struct WorkspaceKeys: Sendable {
         return writer.bytes
     }
 
-    /// The certificate in `bytes`, if this workspace signed it.
+    /// The certificate in `bytes`, if this workspace signed it. The signature of the same bytes is checked once: a
+    /// device comes with them to each greeting, and the check costs as much as all the rest of one.
     func certificate(_ bytes: [UInt8]) -> Certificate? {
+        if let known = certificates.known(bytes) { return known }
+        guard let made = checkedCertificate(bytes) else { return nil }
+        certificates.note(made, bytes)
+        return made
+    }
+
+    private func checkedCertificate(_ bytes: [UInt8]) -> Certificate? {
         var reader = ByteReader(bytes)
         guard let signed = try? reader.blob(), let signature = try? reader.blob(), reader.isAtEnd,
             Self.isValid(signature, for: signed, by: publicKey)
@@ -121,6 +131,23 @@ public struct WorkspaceKeys: Sendable {
         writer.fixed(dot.site.rawValue)
         writer.fixed(UInt64(bitPattern: dot.seq))
         return UUIDBits(bytes: sha256(writer.bytes).prefix(16)) ?? before
+    }
+}
+
+/// Certificates that these keys have signed, by their bytes.
+private final class Certificates: Sendable {
+    private let certificates = Mutex<[[UInt8]: WorkspaceKeys.Certificate]>([:])
+
+    /// Beyond this all are forgotten. Only what carries the workspace's signature is kept, so nobody else can fill it.
+    private static let countMax = 10_000
+
+    func known(_ bytes: [UInt8]) -> WorkspaceKeys.Certificate? { certificates.withLock { $0[bytes] } }
+
+    func note(_ certificate: WorkspaceKeys.Certificate, _ bytes: [UInt8]) {
+        certificates.withLock { certificates in
+            if certificates.count >= Self.countMax { certificates = [:] }
+            certificates[bytes] = certificate
+        }
     }
 }
 
