@@ -181,7 +181,12 @@ private struct JSONParser {
     }
 
     mutating func skipSpace() {
-        while at < bytes.count, [0x20, 0x0A, 0x0D, 0x09].contains(bytes[at]) { at += 1 }
+        while at < bytes.count {
+            switch bytes[at] {
+            case 0x20, 0x0A, 0x0D, 0x09: at += 1
+            default: return
+            }
+        }
     }
 
     mutating func take(_ byte: UInt8) -> Bool {
@@ -278,7 +283,9 @@ private struct JSONParser {
 
     mutating func string() throws(JSON.ParseError) -> String {
         at += 1
-        var out: [UInt8] = []
+        let start = at
+        while at < bytes.count, bytes[at] != 0x22, bytes[at] != 0x5C, bytes[at] >= 0x20 { at += 1 }
+        var out = Array(bytes[start..<at])
         while at < bytes.count {
             let byte = bytes[at]
             at += 1
