@@ -20,6 +20,8 @@ final class ReplicaState: @unchecked Sendable {
     private(set) var capturesLive = false
     let capture = LiveCapture()
     private var isAttached = false
+    /// SQLite's schema_version as of the last look at the triggers.
+    private var triggersVersion: Int64?
     /// The limit of one commit (rule A5); tests set a lower one before they write.
     var commitBytesMax = SealedCommit.bytesMax
 
@@ -52,8 +54,11 @@ final class ReplicaState: @unchecked Sendable {
             connection.watchRows(capture.watch)
             isAttached = true
         }
+        let version = try connection.value("PRAGMA schema_version")?.integerValue
+        guard version != triggersVersion || version == nil else { return }
         let foreign = try connection.value(
             "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT GLOB 'peyk_*' LIMIT 1")
+        triggersVersion = version
         let isLive = RowWatch.isAvailable && foreign == nil
         guard isLive != capturesLive else { return }
         try connection.setTriggers(enabled: !isLive)
@@ -89,6 +94,9 @@ final class ReplicaState: @unchecked Sendable {
     /// transaction the schema and what other programs captured are looked at again as well.
     func forget(afterFailure: Bool = false) {
         sealing = nil
-        if afterFailure { dataVersion = nil }
+        if afterFailure {
+            dataVersion = nil
+            triggersVersion = nil
+        }
     }
 }

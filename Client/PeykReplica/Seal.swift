@@ -114,9 +114,13 @@ extension Replica {
         }.map(\.index)
         let hasOperations = try connection.value("SELECT 1 FROM peyk_operation LIMIT 1") != nil
         if !touched.isEmpty || hasOperations {
-            summary = try state.capturingByTriggers(connection) {
-                try runSeal(connection, touched, hasOperations, .others)
-            }
+            // Where the triggers are off, they are switched on for what needs them alone (``SealReferences``).
+            summary =
+                state.capturesLive
+                ? try runSeal(connection, touched, hasOperations, .others)
+                : try state.capturingByTriggers(connection) {
+                    try runSeal(connection, touched, hasOperations, .others)
+                }
         }
         state.mayHoldForeignWrites = false
         return summary

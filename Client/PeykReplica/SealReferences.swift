@@ -7,6 +7,7 @@ struct SealReferences {
     let run: SealRun
     private var connection: Connection { run.connection }
     private var layout: Layout { run.layout }
+    private typealias Referrer = (table: Int, field: Int, cascades: Bool)
 
     init(run: SealRun) { self.run = run }
 
@@ -15,15 +16,15 @@ struct SealReferences {
     /// - Returns: the tables with captured writes, those of completed cascades included.
     func complete(_ touched: [Int]) throws -> [Int] {
         var tables = Set(touched)
-        for table in layout.parentsFirst where tables.contains(table) { try bringBackReferred(layout.tables[table]) }
+        for table in layout.parentsFirst where tables.contains(table) {
+            if try hasDeletes(layout.tables[table]) { try bringBackReferred(layout.tables[table]) }
+        }
         // Cascades reach down: a table comes after those that it refers to.
-        _ = connection.takeTouchedTables()
-        for table in layout.parentsFirst {
-            if tables.contains(table) { try cascade(layout.tables[table]) }
-            for name in connection.takeTouchedTables() where name.hasPrefix("capture_") {
-                if let index = layout.schema.tableIndex(String(name.dropFirst("capture_".count))) {
-                    tables.insert(index)
-                }
+        for table in layout.parentsFirst where tables.contains(table) {
+            guard try hasDeletes(layout.tables[table]) else { continue }
+            for referrer in layout.tables[table].referrers where referrer.cascades {
+                guard try hasOrphans(layout.tables[table], referrer) else { continue }
+                tables.formUnion(try cascade(layout.tables[table], referrer))
             }
         }
         // Each round takes back one reference or one new record at least, and there are finitely many.
@@ -43,11 +44,28 @@ struct SealReferences {
             + "AND NOT EXISTS (SELECT 1 FROM \(quoted(table.name)) t WHERE t.id = c.record)"
     }
 
-    private func cascade(_ table: TableLayout) throws {
-        for referrer in table.referrers where referrer.cascades {
-            let child = layout.tables[referrer.table]
-            try connection.run(
-                "DELETE FROM \(quoted(child.name)) WHERE \(child.columns[referrer.field]) IN (\(gone(table)))")
+    /// Most writes delete nothing, and the statements below are long.
+    private func hasDeletes(_ table: TableLayout) throws -> Bool {
+        try connection.value("SELECT 1 FROM \(quoted(table.captureName)) WHERE op IN (3, 4) LIMIT 1") != nil
+    }
+
+    private func orphans(_ table: TableLayout, _ referrer: Referrer) -> String {
+        let child = layout.tables[referrer.table]
+        return "\(quoted(child.name)) WHERE \(child.columns[referrer.field]) IN (\(gone(table)))"
+    }
+
+    private func hasOrphans(_ table: TableLayout, _ referrer: Referrer) throws -> Bool {
+        try connection.value("SELECT 1 FROM \(orphans(table, referrer)) LIMIT 1") != nil
+    }
+
+    /// - Returns: the tables with what was captured.
+    private func cascade(_ table: TableLayout, _ referrer: Referrer) throws -> [Int] {
+        try run.replica.state.capturingByTriggers(connection) {
+            try connection.run("DELETE FROM \(orphans(table, referrer))")
+            return connection.takeTouchedTables().compactMap { name in
+                name.hasPrefix("capture_")
+                    ? layout.schema.tableIndex(String(name.dropFirst("capture_".count))) : nil
+            }
         }
     }
 
