@@ -49,6 +49,10 @@ public final class SimulatedDisk: @unchecked Sendable {
         simdisk_seed_random(seed)
     }
 
+    /// SQLite takes its memory from lists of its own from now on, which never shrink: for a process that does nothing
+    /// but simulate. Does nothing where the library is in use already.
+    public static func poolMemory() { _ = simdisk_pool_memory() }
+
     /// Where disks live: in memory where the machine has that, else in the temporary folder.
     public static let root: String = {
         let shared = "/dev/shm"

@@ -83,6 +83,10 @@ int simdisk_put(simdisk *disk, const char *path, const unsigned char *bytes, int
 void simdisk_clear(simdisk *disk);
 int simdisk_list(simdisk *disk, void *context, void (*body)(void *, const char *, const unsigned char *, int64_t));
 
+// SQLite takes its memory from lists of its own from now on, which never shrink: for processes that simulate and end.
+// Must come before the library is first used. Returns 0, or what the library said.
+int simdisk_pool_memory(void);
+
 // Open handles of the disk.
 int simdisk_handles(simdisk *disk);
 

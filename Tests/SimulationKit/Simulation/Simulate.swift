@@ -1,4 +1,5 @@
 import PeykModel
+import SimDisk
 
 /// A fault of a kind that the product must not have, put in on purpose: the simulation has to find it.
 public enum Plant: String, Sendable, CaseIterable {
@@ -6,6 +7,11 @@ public enum Plant: String, Sendable, CaseIterable {
     case lyingDisk
     /// The client claims to have seen all that it was sent, though it has not applied it (P10).
     case falseAnchor
+}
+
+public enum Simulation {
+    /// For a process that does nothing but simulate, before anything else: a third of its time would be allocations.
+    public static func beginProcess() { SimulatedDisk.poolMemory() }
 }
 
 /// What one run gave.

@@ -30,6 +30,8 @@ final class SimulatedClient {
     /// A program that knows nothing of us, with the file open; now and then it starts anew.
     private var other: Database?
     private var othersWrites = 0
+    /// The other program has written since the outbox was looked at.
+    var hasOthersWrites = false
     /// ``SimulatedDisk/changes`` as of the last look, and as of the last comparison with the server.
     var lookedAt: UInt64?
     var comparedAt: UInt64?
@@ -165,6 +167,7 @@ final class SimulatedClient {
             if othersWrites % 8 == 0 { closeOther() }
             let other = try other ?? Database(path: Replica.databasePath(home), lockPath: Replica.lockPath(home))
             self.other = other
+            hasOthersWrites = true
             try other.write { connection in
                 for statement in statements { try connection.run(statement.sql, statement.values) }
             }

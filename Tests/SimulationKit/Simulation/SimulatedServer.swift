@@ -42,7 +42,7 @@ final class SimulatedServer {
         links = []
         waiting = []
         // The old process holds the files until it is gone.
-        workspace = try Workspace(store: Placeholder.store(), keys: keys, environment: time.server)
+        workspace = try Placeholder.workspace.get()
         guard disk.openHandles == 0 else { throw Finding("harness", "the server's files are still open") }
         let lost = try disk.start(losing: loss)
         workspace = try Self.open(disk, keys, time)
@@ -53,9 +53,7 @@ final class SimulatedServer {
         disk.stop()
         links = []
         waiting = []
-        if let placeholder = try? Workspace(store: Placeholder.store(), keys: keys, environment: time.server) {
-            workspace = placeholder
-        }
+        if let placeholder = try? Placeholder.workspace.get() { workspace = placeholder }
         disk.remove()
     }
 
@@ -205,13 +203,11 @@ final class SimulatedServer {
 
 /// Stands in for a workspace between two lives of a server's process.
 private enum Placeholder {
-    static func store() throws -> any Store {
-        let store = MemoryStore()
+    static let workspace = Result {
         let time = SimulatedTime(seed: 2)
-        try Workspace.create(
-            name: "none", schema: Schema(version: 1, tables: []), store: store,
+        return try Workspace.create(
+            name: "none", schema: Schema(version: 1, tables: []), store: MemoryStore(),
             keys: WorkspaceKeys.generate { time.bytes($0) }, environment: time.server)
-        return store
     }
 }
 

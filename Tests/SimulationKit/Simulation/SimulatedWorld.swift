@@ -236,7 +236,8 @@ final class SimulatedWorld {
                 client.site = status.site
                 client.noted = 0
             }
-            while true {
+            // Reading the outbox seals and writes: only where there is something that it could show.
+            while client.hasOthersWrites || status.lastCommit > client.noted {
                 let slice = try replica.outbox(after: client.noted, bytesMax: 1 << 20)
                 for commit in slice.commits {
                     client.noted = max(client.noted, commit.envelope.dot.seq)
@@ -250,7 +251,10 @@ final class SimulatedWorld {
                     client.former = commit.id
                     tell?("  device \(client.number) seals \(archive.text(of: commit.id))")
                 }
-                if !slice.hasMore { break }
+                if !slice.hasMore {
+                    client.hasOthersWrites = false
+                    break
+                }
             }
             guard status.anchor >= client.seen else {
                 throw Finding("P11", "device \(client.number) went back from \(client.seen) to \(status.anchor)")
@@ -260,12 +264,21 @@ final class SimulatedWorld {
         } catch let error as ReplicaError where isClientFaulty { _ = error }
     }
 
-    /// The part of a replica's status that is looked at all the time.
-    private func standing(of replica: Replica) throws -> (site: SiteID?, anchor: Position) {
+    /// The part of a replica's status that is looked at all the time. Commits that are held come last (rule D7), and
+    /// are no news.
+    private func standing(of replica: Replica) throws -> (site: SiteID?, anchor: Position, lastCommit: Sequence64) {
         let rows = try replica.read {
-            try $0.rows("SELECT key, value FROM peyk_meta WHERE key IN ('site', 'cursor')")
+            try $0.rows(
+                """
+                SELECT (SELECT value FROM peyk_meta WHERE key = 'site'),
+                    (SELECT value FROM peyk_meta WHERE key = 'cursor'),
+                    (SELECT max(seq) FROM peyk_commit WHERE seq < 1 << 60)
+                """)
         }
-        let facts = Dictionary(rows.map { ($0[0].textValue ?? "", $0[1].integerValue ?? 0) }) { first, _ in first }
-        return (facts["site"].map { SiteID(rawValue: UInt64(bitPattern: $0)) }, facts["cursor"] ?? 0)
+        guard let row = rows.first else { return (nil, 0, 0) }
+        return (
+            row[0].integerValue.map { SiteID(rawValue: UInt64(bitPattern: $0)) }, row[1].integerValue ?? 0,
+            row[2].integerValue ?? 0
+        )
     }
 }

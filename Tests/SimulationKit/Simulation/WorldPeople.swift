@@ -6,8 +6,7 @@ import SimDisk
 /// What people do about what they are told: undo, conflicts, issues, held commits.
 extension SimulatedWorld {
     func undo(_ client: SimulatedClient, _ random: inout SplitMix64) throws {
-        let mine = archive.made.values.filter { $0.client == client.number }.map(\.commit.id)
-            .sorted { $0.description < $1.description }
+        let mine = archive.made.values.filter { $0.client == client.number }.map(\.commit.id).sorted()
         let commit = random.chance(50) ? nil : random.pickIfAny(mine)
         let isForced = random.chance(30)
         try act(client) { _ = try $0.undo(commit, force: isForced) }
