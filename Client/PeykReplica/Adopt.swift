@@ -37,6 +37,7 @@ extension Replica {
                 if welcome.site != (try meta.site) {
                     try note(welcome, meta)
                     try redot(to: welcome.site, connection, meta)
+                    try noteKnown(welcome.familyLastIDs, connection, meta)
                 }
                 if let text = welcome.schema { try migrate(connection, to: Schema(json: JSON(parsing: text))) }
                 try meta.learn(welcome.stamp)

@@ -86,6 +86,17 @@ extension Replica {
         overlay.index.withLock { $0 = nil }
     }
 
+    /// Rule B2: what the server has of this replica's commits under other dots, although no answer ever came. They get
+    /// their answers under the new dots as all others; but pages have them from the first one on.
+    func noteKnown(_ ids: [CommitID], _ connection: Connection, _ meta: Meta) throws {
+        var last: Sequence64 = 0
+        for id in ids {
+            guard let found = try OutboxCommit.find(id, connection), found.seq < OutboxCommit.heldBase else { continue }
+            last = max(last, found.seq)
+        }
+        try meta.set(.knownUpTo, last)
+    }
+
     /// Merged commits of the former site get keys below 0, above those of the sites before it: keys go on telling in
     /// which order the commits were sealed.
     private func makeRoom(_ connection: Connection) throws {

@@ -21,6 +21,7 @@ extension Replica {
                 }
                 state.isResuming = false
                 state.lastPosition = max(state.lastPosition, page.position)
+                state.lastMerged = max(state.lastMerged, page.lastMerged)
                 return try meta.set(backfill: state)
             }
             guard let table = context.schema.table(at: page.table) else {
@@ -129,6 +130,7 @@ extension BackfillState {
     mutating func take(_ page: Page) {
         firstPosition = lastPosition == 0 ? page.position : min(firstPosition, page.position)
         lastPosition = max(lastPosition, page.position)
+        lastMerged = max(lastMerged, page.lastMerged)
         table = page.endsTable ? page.table + 1 : page.table
         last = page.endsTable ? nil : page.last
         hasAllPages = page.endsBackfill

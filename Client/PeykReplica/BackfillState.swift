@@ -28,7 +28,7 @@ struct BackfillState: Hashable {
     var hasAllPages = false
     /// The next page is the first of a session that goes on with this backfill.
     var isResuming = false
-    /// The highest seq of this site that the pages have (rule B2).
+    /// The highest seq of this site that the pages, with the log up to the last of them, have (rule B2).
     var lastMerged: Sequence64 = 0
 
     init(mode: Mode, scope: HeldScope, lineage: Lineage) {

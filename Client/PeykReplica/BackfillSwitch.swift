@@ -71,7 +71,7 @@ extension Replica {
             """,
             [
                 .integer(state.reached), .integer(Int64(bitPattern: try meta.site.rawValue)),
-                .integer(state.lastMerged),
+                .integer(max(state.lastMerged, try meta.integer(.knownUpTo) ?? 0)),
             ])
         for seq in rows.compactMap({ $0.first?.integerValue }) {
             try CommitPacking.pack(seq, connection)

@@ -50,6 +50,8 @@ struct Meta {
         case serverLineage = "server_lineage"
         /// Records fetched ahead of the cursor (rule B1).
         case floors
+        /// The highest seq of the present site whose commit the server had already when it gave the site (rule B2).
+        case knownUpTo = "known_up_to"
         /// Up to here the outbox was trimmed (rule I10).
         case trimmed
         /// Secondary indexes taken away for the first load, as SQL.

@@ -18,6 +18,8 @@ public enum SessionLimits {
     public static let namesItems = 4_000
     public static let namesMax = 2_000_000
     public static let formerTokens = 64
+    /// Commits of a device's family that a welcome names (rule B2).
+    public static let familyIDs = 64
     /// Records of one reply close at this size; the rest is asked for again.
     public static let recordsBytes = 4 << 20
     /// Ranges of one digest request, and parts of each in the reply.

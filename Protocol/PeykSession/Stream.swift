@@ -127,10 +127,13 @@ public struct Page: Hashable, Sendable {
     public var endsBackfill: Bool
     /// Rows that are still to come, as far as the server knows; for progress.
     public var remaining: Int64
+    /// The highest seq of the session's site that is merged as of `position` (rule B2): its commits up to there leave
+    /// the overlay at the switch, also where the line was cut before their acknowledgement. 0 where nothing is known.
+    public var lastMerged: Sequence64
 
     public init(
         table: Int, rowCount: Int, payload: [UInt8], rawBytes: Int = 0, position: Position, last: RecordID?,
-        endsTable: Bool, endsBackfill: Bool, remaining: Int64
+        endsTable: Bool, endsBackfill: Bool, remaining: Int64, lastMerged: Sequence64 = 0
     ) {
         self.table = table
         self.rowCount = rowCount
@@ -141,5 +144,6 @@ public struct Page: Hashable, Sendable {
         self.endsTable = endsTable
         self.endsBackfill = endsBackfill
         self.remaining = remaining
+        self.lastMerged = lastMerged
     }
 }

@@ -60,13 +60,18 @@ public struct Welcome: Hashable, Sendable {
     public var wantsRekey: Bool
     /// The pages go on after the mark of the hello; else they begin anew (rule B1).
     public var continuesBackfill: Bool
+    /// With a new site only: the last commit that this history has of each site of the device's family, at most
+    /// ``SessionLimits/familyIDs`` of them. A replica offers its commits in the order in which they were sealed, so
+    /// what lies before one of these is here too, and shows in the pages (rule B2).
+    public var familyLastIDs: [CommitID]
 
     public init(
         site: SiteID, newSiteReason: NewSiteReason?, entrance: Entrance, lineage: Lineage, grant: Grant,
         user: RecordID, userName: String, role: Role, head: Position, stamp: HLC, serverTime: Int64,
         lastMerged: Sequence64, lastMergedID: CommitID? = nil, openAnswers: [OpenAnswer], schema: String?,
         schemaVersion: Int64, nonce: [UInt8], backupHorizon: Position, credit: Int64, facts: [DeviceFact],
-        wantsNames: Bool = false, lastBackup: Int64 = 0, wantsRekey: Bool = false, continuesBackfill: Bool = false
+        wantsNames: Bool = false, lastBackup: Int64 = 0, wantsRekey: Bool = false, continuesBackfill: Bool = false,
+        familyLastIDs: [CommitID] = []
     ) {
         self.site = site
         self.newSiteReason = newSiteReason
@@ -92,6 +97,7 @@ public struct Welcome: Hashable, Sendable {
         self.lastBackup = lastBackup
         self.wantsRekey = wantsRekey
         self.continuesBackfill = continuesBackfill
+        self.familyLastIDs = familyLastIDs
     }
 }
 

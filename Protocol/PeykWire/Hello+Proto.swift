@@ -80,6 +80,7 @@ extension ProtoWelcome {
         lastBackup = welcome.lastBackup
         wantsRekey = welcome.wantsRekey
         continuesBackfill = welcome.continuesBackfill
+        familyLastIds = welcome.familyLastIDs.map(\.data)
     }
 
     func model() throws(DecodeError) -> Welcome {
@@ -87,6 +88,9 @@ extension ProtoWelcome {
         for proto in openAnswers { answers.append(try proto.model()) }
         var facts: [DeviceFact] = []
         for proto in self.facts { facts.append(try proto.model()) }
+        guard familyLastIds.count <= SessionLimits.familyIDs else { throw .malformed("too many commits of a family") }
+        var family: [CommitID] = []
+        for proto in familyLastIds { family.append(try proto.id("a commit's id")) }
         return Welcome(
             site: SiteID(rawValue: site), newSiteReason: try newSiteReason.model(), entrance: try entrance.model(),
             lineage: try lineage.model(), grant: try grant.model(), user: try user.id("a user's id"),
@@ -99,6 +103,7 @@ extension ProtoWelcome {
             nonce: try nonce.bytes(atMost: FieldLimits.nonce, "a nonce"),
             backupHorizon: try backupHorizon.natural("a position"), credit: try credit.natural("a credit"),
             facts: facts, wantsNames: wantsNames, lastBackup: try lastBackup.natural("a time"),
-            wantsRekey: wantsRekey, continuesBackfill: continuesBackfill)
+            wantsRekey: wantsRekey, continuesBackfill: continuesBackfill,
+            familyLastIDs: family)
     }
 }

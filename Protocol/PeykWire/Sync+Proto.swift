@@ -168,6 +168,7 @@ extension ProtoPage {
         endsTable = page.endsTable
         endsBackfill = page.endsBackfill
         remaining = page.remaining
+        lastMerged = page.lastMerged
     }
 
     func model() throws(DecodeError) -> Page {
@@ -175,7 +176,8 @@ extension ProtoPage {
             table: try table.index("a table"), rowCount: try rowCount.index("a count of rows"),
             payload: [UInt8](payload), rawBytes: try rawBytes.atMost(SessionLimits.frameBytes, "a page's size"),
             position: try position.natural("a position"), last: try last.optionalID("a record's id"),
-            endsTable: endsTable, endsBackfill: endsBackfill, remaining: try remaining.natural("a count"))
+            endsTable: endsTable, endsBackfill: endsBackfill, remaining: try remaining.natural("a count"),
+            lastMerged: try lastMerged.natural("a seq"))
     }
 }
 

@@ -25,6 +25,15 @@ extension Greeting {
         }
     }
 
+    /// Rule B2: by these a replica finds out which of its kept commits the rows have already, though it never heard it
+    /// under the site that it had then. A commit that waits is in no row (rule I7.5).
+    func familyLastIDs(_ sites: [SiteDocument]) throws -> [CommitID] {
+        let waiting = Set(try transaction.waitingCommits().map(\.dot.site))
+        let latest = sites.filter { $0.family == certificate.family && !waiting.contains($0.site) }
+            .sorted { ($0.lastContact, $0.site) > ($1.lastContact, $1.site) }
+        return Array(latest.compactMap(\.lastID).prefix(SessionLimits.familyIDs))
+    }
+
     /// The site beside which a replica stands that is given a new one: it has the same past, and is in use as well.
     func origin(_ known: SiteDocument?, _ reason: NewSiteReason?) throws -> SiteID? {
         guard let known else {

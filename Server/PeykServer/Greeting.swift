@@ -205,7 +205,8 @@ struct Greeting {
             nonce: site.offered, backupHorizon: clock.backupHorizon, credit: SessionLimits.creditBytes,
             facts: try facts(of: sites), wantsNames: site.owesNames,
             lastBackup: try transaction.backups().items.last?.time ?? 0, wantsRekey: sharesKey(site, among: sites),
-            continuesBackfill: (backfill?.lastPosition ?? 0) > 0)
+            continuesBackfill: (backfill?.lastPosition ?? 0) > 0,
+            familyLastIDs: reason == nil ? [] : try familyLastIDs(sites))
         let context = SessionContext(
             site: site.site, user: user.id, grant: grant, kept: kept, head: head, schemaVersion: schema.version,
             number: workspace.beginSession(of: site.site), nonce: site.offered, epoch: epoch,

@@ -13,6 +13,7 @@ extension Workspace {
             let schema = reader.schema
             let position = try reader.head()
             let horizon = try reader.clockDocument().backupHorizon
+            let lastMerged = try Self.lastMerged(of: context.site, reader)
             let buckets = mark.scope.buckets.filter { context.grant.read.contains($0) }
             var table = max(0, mark.table)
             var after = mark.last
@@ -38,7 +39,7 @@ extension Workspace {
                         last: isFull ? last : nil, endsTable: !isFull, endsBackfill: !isFull && isLastTable,
                         remaining: try context.remaining(after: rows) {
                             try schema.tables.indices.reduce(0) { try $0 + reader.count(of: $1, readableBy: buckets) }
-                        })
+                        }, lastMerged: lastMerged)
                 }
                 table += 1
                 after = nil
@@ -47,10 +48,18 @@ extension Workspace {
             return Page(
                 table: max(0, schema.tables.count - 1), rowCount: 0,
                 payload: RowPageBuilder(columnCount: schema.tables.last?.fields.count ?? 0).finish(),
-                position: position, last: nil, endsTable: true, endsBackfill: true, remaining: 0)
+                position: position, last: nil, endsTable: true, endsBackfill: true, remaining: 0,
+                lastMerged: lastMerged)
         }
         context.noteSent(page.position)
         return page
+    }
+
+    /// Rule B2: up to which seq the rows have what the site pushed. A commit that waits is in no row (rule I7.5).
+    private static func lastMerged(of site: SiteID, _ reader: any StoreReader) throws -> Sequence64 {
+        let last = try reader.document(SiteDocument.self, site.description)?.lastSeq ?? 0
+        let waiting = try reader.waitingCommits().lazy.filter { $0.dot.site == site }.map(\.dot.seq).min()
+        return waiting.map { max(0, min(last, $0 - 1)) } ?? last
     }
 
     /// The asked records as of the head; what the session does not see is gone from its scope, whatever it is.

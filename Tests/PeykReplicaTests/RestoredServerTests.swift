@@ -82,6 +82,38 @@ private typealias F = ApplyFixture
         #expect(try replica.confirmed(customer)?[3] == .integer(7))
     }
 
+    @Test("what the history has of the family's sites is not shown over the pages, and is offered all the same (I8, B2)")
+    func knownOfFormerSites() throws {
+        let (replica, own) = try merged()
+        try replica.replica.write { try $0.update("customer", customer.record, ["visits": .integer(10)]) }
+        var welcome = restored(1, head: 2)
+        // The commit of another replica of the family says nothing here.
+        welcome.familyLastIDs = [CommitID(bits: UUIDBits(high: 0xC0, low: 77)), own.id]
+        _ = try replica.replica.adopt(welcome)
+        try replica.replica.store(
+            F.page(F.customer, [(1, F.customerRow("Kaveh", visits: 7))], at: 2, endsBackfill: true))
+        _ = try replica.replica.apply(F.batch(2, 2, [], isWhole: true))
+        #expect(try replica.confirmed(customer)?[3] == .integer(7))
+        #expect(try replica.shown(customer)?[3] == .integer(10))
+        let offered = try replica.replica.outbox(after: 0, bytesMax: 1 << 20).commits
+        #expect(offered.map(\.envelope.dot.seq) == [1, 2] && offered[0].id == own.id)
+    }
+
+    @Test("a page says that it has the commit, whose acknowledgement is cut off: it counts once (I8, B2)")
+    func acknowledgementCutOff() throws {
+        let (replica, _) = try merged()
+        _ = try replica.replica.adopt(restored(1, head: 1))
+        // What was sealed since is not in the page.
+        try replica.replica.write { try $0.update("customer", F.id(1), ["visits": .integer(10)]) }
+        var page = F.page(F.customer, [(1, F.customerRow("Kaveh", visits: 7))], at: 2, endsBackfill: true)
+        page.lastMerged = 1
+        try replica.replica.store(page)
+        _ = try replica.replica.apply(F.batch(2, 2, [], isWhole: true))
+        #expect(try replica.confirmed(customer)?[3] == .integer(7))
+        #expect(try replica.shown(customer)?[3] == .integer(10))
+        #expect(try replica.replica.status().pending == 1)
+    }
+
     @Test("an acknowledgement that comes after the pages which have the commit takes it out of the overlay (I8, B2)")
     func acknowledgedLate() throws {
         let (replica, own) = try merged()

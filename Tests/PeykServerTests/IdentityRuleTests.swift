@@ -153,6 +153,19 @@ struct IdentityRuleTests {
         #expect(try image.connect().newSiteReason == .restored)
     }
 
+    @Test("I3: a restored image that has sealed all of it shows by what it had applied")
+    func restoredReader() throws {
+        let team = try Team()
+        let image = Device(copying: team.ann)
+        team.ben.set("customer", team.customer, ["phone": "1"])
+        try team.ben.sync()
+        try team.ann.sync()
+        let site = try team.office.store.read { try $0.document(SiteDocument.self, image.site.description) }
+        image.nonce = site?.nonce ?? []
+        image.helloNumber = 100
+        #expect(try image.connect().newSiteReason == .restored)
+    }
+
     @Test("I3: another commit under a taken dot is refused, and the next hello gives a new site")
     func takenDot() throws {
         let team = try Team()

@@ -77,7 +77,7 @@ enum Samples {
                 site: otherSite, user: record(91), userName: "Reza", deviceName: "laptop",
                 lastContact: 1_789_000_000_000,
                 pending: 4)
-        ], wantsNames: true, lastBackup: 1_789_900_000_000)
+        ], wantsNames: true, lastBackup: 1_789_900_000_000, familyLastIDs: [commit(7), commit(9)])
 
     static let push = Push(commits: [
         SealedCommit(
@@ -171,7 +171,7 @@ enum Samples {
             .page(
                 Page(
                     table: 1, rowCount: 2, payload: [1, 2, 3], rawBytes: 300, position: 44, last: record(9),
-                    endsTable: true, endsBackfill: true, remaining: 12))
+                    endsTable: true, endsBackfill: true, remaining: 12, lastMerged: 7))
         ),
         ("records", .records(Records(position: 53, effects: effects))),
         (

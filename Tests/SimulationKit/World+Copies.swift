@@ -2,7 +2,7 @@ import Foundation
 import PeykMerge
 public import PeykModel
 import PeykReplica
-import PeykServer
+public import PeykServer
 public import PeykSession
 import SeededRandom
 
@@ -77,5 +77,23 @@ extension SessionError {
         case .refused(let refusal): refusal.code == .overtaken || refusal.code == .scopeChanged
         default: false
         }
+    }
+}
+
+/// Backups and restores of the server (rules I6 to I8).
+extension World {
+    public func backup() throws -> MemoryStore {
+        guard let store = workspace.store as? MemoryStore else { throw SessionError.disconnected }
+        return MemoryStore(copying: store)
+    }
+
+    /// Puts a backup in the server's place; a new epoch begins, and the present one is given up.
+    public func restoreServer(from backup: MemoryStore) throws {
+        let lost = try workspace.store.read { try $0.workspaceDocument().lineage.eras.map(\.epoch) }
+        let restored = try Workspace(
+            store: MemoryStore(copying: backup), keys: workspace.keys, environment: time.server)
+        lostEpochs += lost
+        try restored.beginEpoch(superseding: lostEpochs)
+        workspace = restored
     }
 }

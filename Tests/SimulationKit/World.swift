@@ -80,7 +80,9 @@ public final class World {
     }
 
     public let time: SimulatedTime
-    public let workspace: Workspace
+    public internal(set) var workspace: Workspace
+    /// Epochs that restores gave up.
+    var lostEpochs: [Epoch] = []
     public internal(set) var reps: [Rep] = []
     public internal(set) var written: [Audit.Written] = []
     /// Ids in `written`: a commit keeps its id under every dot that it gets.

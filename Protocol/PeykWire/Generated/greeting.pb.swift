@@ -640,6 +640,12 @@ nonisolated struct ProtoWelcome: @unchecked Sendable {
     set {_uniqueStorage()._continuesBackfill = newValue}
   }
 
+  /// With a new site only: the last commit that this history has of each site of the device's family.
+  var familyLastIds: [Data] {
+    get {_storage._familyLastIds}
+    set {_uniqueStorage()._familyLastIds = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1424,7 +1430,7 @@ nonisolated extension ProtoDeviceFact: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Welcome"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}site\0\u{3}new_site_reason\0\u{1}entrance\0\u{1}lineage\0\u{1}grant\0\u{1}user\0\u{3}user_name\0\u{1}role\0\u{1}head\0\u{1}stamp\0\u{3}server_time\0\u{3}last_merged\0\u{3}open_answers\0\u{1}schema\0\u{3}schema_version\0\u{1}nonce\0\u{3}backup_horizon\0\u{1}credit\0\u{1}facts\0\u{3}last_merged_id\0\u{3}wants_names\0\u{3}last_backup\0\u{4}\u{12}wants_rekey\0\u{3}continues_backfill\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}site\0\u{3}new_site_reason\0\u{1}entrance\0\u{1}lineage\0\u{1}grant\0\u{1}user\0\u{3}user_name\0\u{1}role\0\u{1}head\0\u{1}stamp\0\u{3}server_time\0\u{3}last_merged\0\u{3}open_answers\0\u{1}schema\0\u{3}schema_version\0\u{1}nonce\0\u{3}backup_horizon\0\u{1}credit\0\u{1}facts\0\u{3}last_merged_id\0\u{3}wants_names\0\u{3}last_backup\0\u{4}\u{12}wants_rekey\0\u{3}continues_backfill\0\u{3}family_last_ids\0")
 
   fileprivate class _StorageClass {
     var _site: UInt64 = 0
@@ -1451,6 +1457,7 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _lastBackup: Int64 = 0
     var _wantsRekey: Bool = false
     var _continuesBackfill: Bool = false
+    var _familyLastIds: [Data] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1485,6 +1492,7 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _lastBackup = source._lastBackup
       _wantsRekey = source._wantsRekey
       _continuesBackfill = source._continuesBackfill
+      _familyLastIds = source._familyLastIds
     }
   }
 
@@ -1527,6 +1535,7 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 22: try { try decoder.decodeSingularInt64Field(value: &_storage._lastBackup) }()
         case 40: try { try decoder.decodeSingularBoolField(value: &_storage._wantsRekey) }()
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._continuesBackfill) }()
+        case 42: try { try decoder.decodeRepeatedBytesField(value: &_storage._familyLastIds) }()
         default: break
         }
       }
@@ -1611,6 +1620,9 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if _storage._continuesBackfill != false {
         try visitor.visitSingularBoolField(value: _storage._continuesBackfill, fieldNumber: 41)
       }
+      if !_storage._familyLastIds.isEmpty {
+        try visitor.visitRepeatedBytesField(value: _storage._familyLastIds, fieldNumber: 42)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1644,6 +1656,7 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._lastBackup != rhs_storage._lastBackup {return false}
         if _storage._wantsRekey != rhs_storage._wantsRekey {return false}
         if _storage._continuesBackfill != rhs_storage._continuesBackfill {return false}
+        if _storage._familyLastIds != rhs_storage._familyLastIds {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -257,6 +257,9 @@ nonisolated struct ProtoPage: Sendable {
 
   var remaining: Int64 = 0
 
+  /// The highest seq of the session's site that is merged as of `position`; 0 where the server does not say.
+  var lastMerged: Int64 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -824,7 +827,7 @@ nonisolated extension ProtoBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension ProtoPage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Page"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{3}row_count\0\u{1}payload\0\u{3}raw_bytes\0\u{1}position\0\u{1}last\0\u{3}ends_table\0\u{3}ends_backfill\0\u{1}remaining\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}table\0\u{3}row_count\0\u{1}payload\0\u{3}raw_bytes\0\u{1}position\0\u{1}last\0\u{3}ends_table\0\u{3}ends_backfill\0\u{1}remaining\0\u{3}last_merged\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -841,6 +844,7 @@ nonisolated extension ProtoPage: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 7: try { try decoder.decodeSingularBoolField(value: &self.endsTable) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.endsBackfill) }()
       case 9: try { try decoder.decodeSingularInt64Field(value: &self.remaining) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.lastMerged) }()
       default: break
       }
     }
@@ -874,6 +878,9 @@ nonisolated extension ProtoPage: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if self.remaining != 0 {
       try visitor.visitSingularInt64Field(value: self.remaining, fieldNumber: 9)
     }
+    if self.lastMerged != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastMerged, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -887,6 +894,7 @@ nonisolated extension ProtoPage: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.endsTable != rhs.endsTable {return false}
     if lhs.endsBackfill != rhs.endsBackfill {return false}
     if lhs.remaining != rhs.remaining {return false}
+    if lhs.lastMerged != rhs.lastMerged {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
