@@ -117,7 +117,7 @@ extension Replica {
 
     func clearBackfill(_ state: BackfillState, _ context: ApplyContext, _ meta: Meta) throws {
         try context.connection.run("DELETE FROM peyk_page")
-        try context.connection.execute("DROP TABLE IF EXISTS peyk_stage_gone")
+        try context.emptyGone()
         for table in context.schema.tables {
             try context.connection.run("DELETE FROM \(TableRows.quoted("peyk_stage_" + table.name))")
             guard state.mode == .direct else { continue }

@@ -109,9 +109,18 @@ extension ApplyContext {
         for key in keys where confirmed[key] == nil { try tables[key.table].delete(key.record) }
     }
 
+    private func hasGone() throws -> Bool {
+        try connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'peyk_stage_gone'") != nil
+    }
+
+    /// Forgets what ``removeGone()`` would take.
+    func emptyGone() throws {
+        if try hasGone() { try connection.run("DELETE FROM peyk_stage_gone") }
+    }
+
     /// What was deleted or left while the pages came.
     func removeGone() throws {
-        guard try connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'peyk_stage_gone'") != nil else { return }
+        guard try hasGone() else { return }
         for row in try connection.rows("SELECT tbl, record FROM peyk_stage_gone ORDER BY tbl, record") {
             guard row.count == 2, let table = row[0].integerValue, let record = row[1].recordID else { continue }
             try evict(RecordKey(table: Int(clamping: table), record: record))

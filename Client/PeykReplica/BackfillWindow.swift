@@ -20,6 +20,9 @@ struct StageApplier {
         stage = context.schema.tables.enumerated().map {
             TableRows($0.offset, $0.element, context.connection, name: "peyk_stage_" + $0.element.name)
         }
+        guard state.mode == .widen else { return }
+        // Made once and emptied from then on: each change of a file's tables makes all of its users prepare all that
+        // they have prepared again.
         try context.connection.execute(
             """
             CREATE TABLE IF NOT EXISTS peyk_stage_gone(
@@ -192,7 +195,7 @@ extension Replica {
         try meta.set(.floors, .null)
         try meta.set(backfill: nil)
         try context.connection.run("DELETE FROM peyk_page")
-        try context.connection.execute("DROP TABLE IF EXISTS peyk_stage_gone")
+        try context.emptyGone()
         for table in context.schema.tables {
             try context.connection.run("DELETE FROM \(TableRows.quoted("peyk_stage_" + table.name))")
         }

@@ -72,8 +72,14 @@ struct Meta {
         case joinedAt = "joined_at"
     }
 
+    /// The number of the statement that each transaction runs a dozen times.
+    private static let reading = 2
+
     func value(_ key: Key) throws -> Value? {
-        try connection.value("SELECT value FROM peyk_meta WHERE key = ?1", [.text(key.rawValue)])
+        let statement = try connection.statement(Self.reading) { "SELECT value FROM peyk_meta WHERE key = ?1" }
+        try statement.bind(1, .text(key.rawValue))
+        defer { statement.reset() }
+        return try statement.step() ? statement.value(0) : nil
     }
     func integer(_ key: Key) throws -> Int64? { try value(key)?.integerValue }
     func text(_ key: Key) throws -> String? { try value(key)?.textValue }

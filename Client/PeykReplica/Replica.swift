@@ -237,19 +237,26 @@ extension Meta {
         try set(.schemaVersion, schema.version)
     }
 
-    /// The stored schema; version 0 before the first.
-    var schema: Schema {
+    /// The layout of the stored schema; of version 0 before the first. Of the same text it is the same one: a program
+    /// that opens its replica for each piece of work takes the text apart once.
+    var layout: Layout {
         get throws {
             guard let version = try integer(.schemaVersion), version > 0, let text = try text(.schemaJSON) else {
-                return Schema(version: 0, tables: [])
+                return Layout(schema: Schema(version: 0, tables: []))
             }
+            if let known = Self.lastLayout.withLock({ $0 }), known.text == text { return known.layout }
+            let layout: Layout
             do {
-                return try Schema(json: JSON(parsing: text))
+                layout = Layout(schema: try Schema(json: JSON(parsing: text)))
             } catch {
                 throw ReplicaError.damaged("its schema cannot be read (\(error))")
             }
+            Self.lastLayout.withLock { $0 = (text, layout) }
+            return layout
         }
     }
+
+    private static let lastLayout = Mutex<(text: String, layout: Layout)?>(nil)
 
     func set(facts: WorkspaceFacts) throws {
         try set(.workspace, facts.workspace)

@@ -42,7 +42,7 @@ final class ReplicaState: @unchecked Sendable {
         try chooseCapture(connection)
         let meta = Meta(connection: connection)
         if try meta.integer(.schemaVersion) ?? 0 != layout.schema.version {
-            layout = Layout(schema: try meta.schema)
+            layout = try meta.layout
             connection.forgetNumbered()
         }
     }

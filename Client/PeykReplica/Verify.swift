@@ -156,11 +156,12 @@ extension ApplyContext {
         var pending = overlay.items.keys.filter { $0.table == index }.map(\.record)
         if let after { pending.removeAll { $0 <= after } }
         pending.sort(by: >)
-        let statement = try connection.statement(
+        let statement = try connection.statement(1_000_000 + index) {
             """
             SELECT id\(TableRows.columnList(table)) FROM \(TableRows.quoted(table.name))
             WHERE ?1 IS NULL OR id > ?1 ORDER BY id
-            """)
+            """
+        }
         if let after { try statement.bind(1, id: after) } else { try statement.bindNull(1) }
         defer { statement.reset() }
         func flush(before record: RecordID?) throws -> Bool {
