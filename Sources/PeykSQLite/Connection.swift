@@ -1,3 +1,4 @@
+import Foundation
 import GRDBSQLite
 import PeykFailpoint
 public import PeykModel
@@ -6,7 +7,7 @@ public import PeykModel
 /// it must not leave the closure.
 public final class Connection {
     let handle: OpaquePointer
-    private var cache: [String: Statement] = [:]
+    private var cache: [Text: Statement] = [:]
     private var numbered: [Int: Statement] = [:]
     private var watch: TableWatch?
     private var rowWatch: RowWatch?
@@ -67,7 +68,8 @@ public final class Connection {
     /// Prepared once per text and kept; reset before it is handed out.
     public func statement(_ sql: String) throws -> Statement {
         try checkTransaction()
-        if let known = cache[sql] {
+        let text = Text(sql: sql)
+        if let known = cache[text] {
             guard !known.isBusy else {
                 // In use further up the stack: a second one, so that the outer loop goes on undisturbed.
                 return try Statement(sql, on: handle, isPersistent: false)
@@ -76,7 +78,7 @@ public final class Connection {
         }
         let made = try Statement(sql, on: handle, isPersistent: true)
         if cache.count >= Self.statementsMax { cache = [:] }
-        cache[sql] = made
+        cache[text] = made
         return made
     }
 
@@ -204,6 +206,36 @@ public final class Connection {
 
     /// The watched tables changed since the last call, without the prefix, in the order of their first change.
     public func takeTouchedTables() -> [String] { watch?.take() ?? [] }
+}
+
+/// A statement's text as a key. Some of its words and its length tell nearly all texts apart; a hash of all of it would
+/// cost as much as a small statement.
+private struct Text: Hashable {
+    let sql: String
+
+    static func == (left: Self, right: Self) -> Bool {
+        left.sql.utf8.withContiguousStorageIfAvailable { mine in
+            right.sql.utf8.withContiguousStorageIfAvailable { other in
+                guard mine.count == other.count, let start = mine.baseAddress, let otherStart = other.baseAddress else {
+                    return mine.isEmpty && other.isEmpty
+                }
+                return start == otherStart || memcmp(start, otherStart, mine.count) == 0
+            }
+        }.flatMap { $0 } ?? left.sql.utf8.elementsEqual(right.sql.utf8)
+    }
+
+    func hash(into hasher: inout Hasher) {
+        let isHashed: Void? = sql.utf8.withContiguousStorageIfAvailable { text in
+            let bytes = UnsafeRawBufferPointer(text)
+            hasher.combine(bytes.count)
+            guard bytes.count >= 8 else { return hasher.combine(bytes: bytes) }
+            for part in 1...4 {
+                let offset = (bytes.count - 8) * part / 4
+                hasher.combine(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            }
+        }
+        if isHashed == nil { hasher.combine(sql.utf8.count) }
+    }
 }
 
 /// Remembers which tables the update hook named.
