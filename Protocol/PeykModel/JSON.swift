@@ -94,8 +94,12 @@ public indirect enum JSON: Hashable, Sendable {
     }
 
     static func appendQuoted(_ text: String, to out: inout [UInt8]) {
-        let hex = Array("0123456789abcdef".utf8)
         out.append(0x22)
+        defer { out.append(0x22) }
+        guard text.utf8.contains(where: { $0 < 0x20 || $0 == 0x22 || $0 == 0x5C }) else {
+            return out.append(contentsOf: text.utf8)
+        }
+        let hex = Array("0123456789abcdef".utf8)
         for byte in text.utf8 {
             switch byte {
             case 0x22: out.append(contentsOf: [0x5C, 0x22])
@@ -110,7 +114,6 @@ public indirect enum JSON: Hashable, Sendable {
             default: out.append(byte)
             }
         }
-        out.append(0x22)
     }
 }
 

@@ -1,3 +1,4 @@
+import PeykModel
 import Synchronization
 
 /// Documents by their bytes, as they were taken apart before: each session asks for the same few several times. What
@@ -9,6 +10,12 @@ final class DecodedDocuments: Sendable {
     private struct Key: Hashable {
         let kind: ObjectIdentifier
         let bytes: [UInt8]
+
+        // An array's own way is byte by byte.
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(kind)
+            bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+        }
     }
 
     private let known = Mutex<[Key: any Document]>([:])
@@ -23,10 +30,20 @@ final class DecodedDocuments: Sendable {
         let key = Key(kind: ObjectIdentifier(Kind.self), bytes: bytes)
         if let same = known.withLock({ $0[key] }) as? Kind { return same }
         let document = try decode()
+        keep(document, key)
+        return document
+    }
+
+    /// The document that these bytes, the text of `json`, will be read as: what is written is mostly read again soon.
+    func note<Kind: Document>(_ kind: Kind.Type, _ json: JSON, _ bytes: [UInt8]) {
+        guard bytes.count <= Self.bytesMax, let document = Kind(json: json) else { return }
+        keep(document, Key(kind: ObjectIdentifier(kind), bytes: bytes))
+    }
+
+    private func keep(_ document: any Document, _ key: Key) {
         known.withLock { known in
             if known.count >= Self.countMax { known = [:] }
             known[key] = document
         }
-        return document
     }
 }

@@ -32,8 +32,13 @@ extension StoreReader {
 }
 
 extension StoreTransaction {
-    public func set(_ document: some Document) throws {
-        try setDocument(type(of: document).collection, document.key, Array(document.json.text.utf8))
+    public func set<Kind: Document>(_ document: Kind) throws {
+        let json = document.json
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(1_024)
+        json.append(to: &bytes)
+        DecodedDocuments.shared.note(Kind.self, json, bytes)
+        try setDocument(Kind.collection, document.key, bytes)
     }
 
     public func remove(_ document: some Document) throws {
@@ -43,25 +48,35 @@ extension StoreTransaction {
 
 extension [UInt8] {
     var hex: String {
-        let digits = Array("0123456789abcdef".utf8)
-        var out: [UInt8] = []
-        out.reserveCapacity(count * 2)
-        for byte in self {
-            out.append(digits[Int(byte >> 4)])
-            out.append(digits[Int(byte & 15)])
+        func digit(_ number: UInt8) -> UInt8 { number < 10 ? 0x30 + number : 0x57 + number }
+        return String(unsafeUninitializedCapacity: count * 2) { text in
+            for (index, byte) in enumerated() {
+                text[index * 2] = digit(byte >> 4)
+                text[index * 2 + 1] = digit(byte & 15)
+            }
+            return count * 2
         }
-        return String(decoding: out, as: UTF8.self)
     }
 
     init?(hex: String) {
-        let digits = Array(hex.utf8)
-        guard digits.count % 2 == 0 else { return nil }
+        guard hex.utf8.count % 2 == 0 else { return nil }
         var bytes: [UInt8] = []
-        for index in stride(from: 0, to: digits.count, by: 2) {
-            guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else {
-                return nil
+        bytes.reserveCapacity(hex.utf8.count / 2)
+        var high: UInt8?
+        for character in hex.utf8 {
+            let digit: UInt8
+            switch character {
+            case 0x30...0x39: digit = character - 0x30
+            case 0x41...0x46: digit = character - 0x37
+            case 0x61...0x66: digit = character - 0x57
+            default: return nil
             }
-            bytes.append(byte)
+            if let first = high {
+                bytes.append(first << 4 | digit)
+                high = nil
+            } else {
+                high = digit
+            }
         }
         self = bytes
     }

@@ -10,21 +10,21 @@ final class DocumentCache<Kind: Document>: Sendable {
     func documents(_ reader: any StoreReader) throws -> [Kind] {
         let stored = try reader.documents(Kind.collection, prefix: "")
         return try known.withLock { known in
-            var next: [String: (bytes: [UInt8], document: Kind)] = [:]
-            next.reserveCapacity(stored.count)
             var documents: [Kind] = []
             documents.reserveCapacity(stored.count)
             for (key, bytes) in stored {
-                let entry: (bytes: [UInt8], document: Kind)
                 if let same = known[key], same.bytes == bytes {
-                    entry = same
-                } else {
-                    entry = (bytes, try reader.read(bytes, "\(Kind.collection)/\(key)"))
+                    documents.append(same.document)
+                    continue
                 }
-                next[key] = entry
-                documents.append(entry.document)
+                let document: Kind = try reader.read(bytes, "\(Kind.collection)/\(key)")
+                known[key] = (bytes, document)
+                documents.append(document)
             }
-            known = next
+            if known.count > stored.count {
+                let present = Set(stored.map(\.key))
+                known = known.filter { present.contains($0.key) }
+            }
             return documents
         }
     }

@@ -26,30 +26,36 @@ public struct UserDocument: Document {
     public var isDisabled: Bool
     /// Ascending; the last holds now. Never empty.
     public private(set) var grants: [GrantRecord]
+    /// What she may read and write now. Kept, since each greeting asks it of all users.
+    public private(set) var grant: Grant
 
     public init(id: RecordID, name: String, isDisabled: Bool = false, grants: [GrantRecord]) {
         self.id = id
         self.name = name
         self.isDisabled = isDisabled
-        self.grants = grants.isEmpty ? [GrantRecord(after: 0, role: .viewer, territories: [], version: 1)] : grants
+        let grants = grants.isEmpty ? [GrantRecord(after: 0, role: .viewer, territories: [], version: 1)] : grants
+        self.grants = grants
+        grant = Self.grant(of: grants[grants.count - 1], to: id)
     }
 
     public var present: GrantRecord { grants[grants.count - 1] }
     public var role: Role { present.role }
     public var territories: [String] { present.territories }
-    public var grant: Grant { grant(of: present) }
 
     /// What she held at `position`: the territories of then, with the rights of her present role, since a right
     /// or role that was taken away is gone (rule S4). Nil where she was no user then.
     public func grant(at position: Position) -> Grant? {
         guard var record = grants.last(where: { $0.after <= position }) else { return nil }
         record.role = present.role
-        return grant(of: record)
+        return Self.grant(of: record, to: id)
     }
 
-    public mutating func append(_ record: GrantRecord) { grants.append(record) }
+    public mutating func append(_ record: GrantRecord) {
+        grants.append(record)
+        grant = Self.grant(of: record, to: id)
+    }
 
-    private func grant(of record: GrantRecord) -> Grant {
+    private static func grant(of record: GrantRecord, to id: RecordID) -> Grant {
         record.role.grant(user: id.description, territories: record.territories, version: record.version)
     }
 
