@@ -160,25 +160,34 @@ extension Workspace {
     /// - Returns: how many acts there were.
     @discardableResult
     public func replayJournal() throws -> Int {
-        guard let journal else { return 0 }
-        let last = try store.read { try $0.journalNumber() }
-        let lines = try journal.lines().compactMap { JournalLine($0) }.filter { $0.number > last }
-        for line in lines.sorted(by: { $0.number < $1.number }) {
-            do {
-                try store.write { try self.replay(line, $0) }
-            } catch let error as SchemaError {
-                environment.warn("line \(line.number) of the journal (\(line.act)) no longer applies: \(error)")
-                try store.write { try $0.set(JournalDocument(last: line.number)) }
-            }
-        }
+        let lines = try store.read { try missingLines($0) }
+        for line in lines { try store.write { try self.replay(line, $0) } }
+        return told(lines)
+    }
+
+    /// The same within a transaction.
+    @discardableResult
+    func replayJournal(_ transaction: any StoreTransaction) throws -> Int {
+        let lines = try missingLines(transaction)
+        for line in lines { try replay(line, transaction) }
+        return told(lines)
+    }
+
+    private func missingLines(_ reader: any StoreReader) throws -> [JournalLine] {
+        guard let journal else { return [] }
+        let last = try reader.journalNumber()
+        return try journal.lines().compactMap { JournalLine($0) }.filter { $0.number > last }
+            .sorted { $0.number < $1.number }
+    }
+
+    private func told(_ lines: [JournalLine]) -> Int {
         if !lines.isEmpty { environment.warn("\(lines.count) acts of the journal were carried out again") }
         return lines.count
     }
 
     private func replay(_ line: JournalLine, _ transaction: any StoreTransaction) throws {
         if let json = line.schema {
-            let schema = try Schema(json: json)
-            if schema.version > transaction.schema.version { try adopt(schema, transaction) }
+            try replay(schema: json, line, transaction)
         }
         if let epoch = line.epoch {
             var identity = try transaction.workspaceDocument()
@@ -196,6 +205,16 @@ extension Workspace {
             try committer.finish()
         }
         try transaction.set(JournalDocument(last: line.number))
+    }
+
+    private func replay(schema json: JSON, _ line: JournalLine, _ transaction: any StoreTransaction) throws {
+        do {
+            let schema = try Schema(json: json)
+            if schema.version > transaction.schema.version { try adopt(schema, transaction) }
+        } catch let error as SchemaError {
+            // Found before anything of it is written.
+            environment.warn("line \(line.number) of the journal (\(line.act)) no longer applies: \(error)")
+        }
     }
 
     private func replay(_ item: JournalLine.Item, _ line: JournalLine, _ transaction: any StoreTransaction) throws {

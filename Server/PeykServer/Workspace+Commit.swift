@@ -77,8 +77,11 @@ extension Workspace {
         }
         if parts.isEmpty { parts = [[]] }
         var all = Acknowledge(items: [], credit: 0)
-        for part in parts {
-            guard let result = try commitGroup([PushRequest(context: push.context, commits: part)]).first else { break }
+        for (index, part) in parts.enumerated() {
+            var request = PushRequest(context: push.context, commits: part)
+            // Names before any commit (rule I7.2).
+            if index == 0 { (request.names, request.endsNames) = (push.names, push.endsNames) }
+            guard let result = try commitGroup([request]).first else { break }
             guard case .acknowledge(let acknowledge) = result else { return result }
             all.items += acknowledge.items
             all.expect = acknowledge.expect

@@ -14,11 +14,8 @@ extension Workspace {
     /// - Returns: the new epoch.
     @discardableResult
     public func beginEpoch(after fork: Position? = nil, superseding lost: [Epoch] = []) throws -> Epoch {
-        // First what happened, then the new epoch (rule I9).
-        try replayJournal()
         let epoch = Epoch(bits: environment.bits())
         try act("epoch") { transaction, line in
-            line.epoch = epoch
             var identity = try transaction.workspaceDocument()
             let head = try transaction.head()
             let began = identity.lineage.eras.last?.after ?? 0
@@ -34,6 +31,10 @@ extension Workspace {
             try transaction.set(clock)
             try transaction.set(RefillDocument(isOpen: true, openedAt: environment.now(), fork: end))
             try transaction.setDocument(RollbackDocument.collection, RollbackDocument.key, nil)
+            // The acts that the store lacks are of the new epoch: at these positions devices may have had something
+            // else, and the server's former site may have given these seqs to other commits (rules I6, I9).
+            try replayJournal(transaction)
+            line.epoch = epoch
         }
         environment.warn("a new epoch \(epoch) has begun; devices will fill the server again")
         return epoch

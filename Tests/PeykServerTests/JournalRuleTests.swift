@@ -59,6 +59,73 @@ struct JournalRuleTests {
         #expect(try office.workspace.replayJournal() == 0)
     }
 
+    @Test("I6, I9: acts that come back from the journal belong to the new epoch, under the server's new site")
+    func replaysInTheNewEpoch() throws {
+        let office = try Office(journal: MemoryJournal())
+        let ann = try office.device(try office.user(1, "Ann", .manager), key: 1)
+        try ann.sync()
+        let backup = try office.backup()
+        let fork = try office.workspace.head()
+        // At these positions the restored server has something else.
+        ann.insert(
+            "customer", Sample.id(50), ["name": "Acme", "territory_id": .text(Office.north.description)])
+        try ann.sync()
+        let territory = Sample.id(3)
+        let former = try office.act([Sample.insert("territory", territory, ["name": "West"])])
+        try ann.sync()
+        try office.restore(backup)
+        try office.store.read { reader throws in
+            let identity = try reader.workspaceDocument()
+            #expect(identity.lineage.eras.last?.after == fork)
+            var entries: [LogEntry] = []
+            try reader.log(after: fork, upTo: try reader.head()) { entry in
+                entries.append(entry)
+                return true
+            }
+            #expect(entries.map(\.kind) == [.server] && entries.map(\.dot.site) == [identity.serverSite])
+            #expect(entries[0].position < former.position)
+        }
+        #expect(try ann.connect().entrance == .snapshot(.restored), "it had another history beyond the fork")
+        for _ in 0..<3 { try ann.sync() }
+        #expect(try ann.rows == ann.expected() && ann.digestFaults == 0)
+        #expect(try office.row("territory", territory) != nil)
+        #expect(try office.row("customer", Sample.id(50)) != nil)
+    }
+
+    @Test("I10: a restore keeps the horizon that devices went by, so an older backup stays refused")
+    func horizonOutlivesARestore() throws {
+        let office = try Office()
+        func item(_ number: Int) throws -> BackupsDocument.Item {
+            try office.store.read { reader in
+                BackupsDocument.Item(
+                    path: "/b\(number)", position: try reader.head(),
+                    epoch: try #require(try reader.workspaceDocument().lineage.epoch), time: office.time.now, bytes: 1)
+            }
+        }
+        var items: [BackupsDocument.Item] = []
+        var lineages: [Lineage] = []
+        var copies: [MemoryStore] = []
+        for number in 0..<4 {
+            try office.act([Sample.insert("territory", Sample.id(UInt64(70 + number)), ["name": "West"])])
+            copies.append(try office.backup())
+            items.append(try item(number))
+            lineages.append(try office.store.read { try $0.workspaceDocument().lineage })
+            try office.workspace.note(try #require(items.last))
+        }
+        func mayRestore(_ number: Int) throws -> Bool {
+            try office.store.read {
+                try ReplacedHistory($0).isCovered(by: items[number].position, of: lineages[number])
+            }
+        }
+        #expect(try (0..<4).map(mayRestore) == [false, true, true, true], "three are kept")
+        let replaced = try office.store.read { try ReplacedHistory($0) }
+        try office.replace(with: MemoryStore(copying: copies[1]))
+        try office.workspace.restored(from: items[1], replacing: replaced)
+        #expect(try office.store.read { try $0.clockDocument().backupHorizon } == items[1].position)
+        #expect(try !mayRestore(0), "devices have dropped what it lacks")
+        #expect(try mayRestore(1))
+    }
+
     @Test("I9: an act whose line cannot be written is not carried out")
     func lineFirst() throws {
         final class Full: AdminJournal {

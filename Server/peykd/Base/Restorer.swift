@@ -41,9 +41,9 @@ struct Restorer {
         defer { try? files.removeItem(atPath: draft) }
         let manifest = try extract()
         Failpoint.hit("restore.extracted")
-        let lost = try check(manifest)
+        let replaced = try check(manifest)
         try chooseJournal()
-        let (epoch, acts, refill) = try prepare(manifest, lost)
+        let (epoch, acts, refill) = try prepare(manifest, replaced)
         Failpoint.hit("restore.prepared")
         let former = try swap()
         Failpoint.hit("restore.swapped")
@@ -106,35 +106,30 @@ struct Restorer {
 
     /// Whether this backup may take the present workspace's place (rule I10).
     ///
-    /// - Returns: epochs that the restore discards.
-    private func check(_ manifest: BackupFile.Manifest) throws -> [Epoch] {
-        guard FileManager.default.fileExists(atPath: installation.store) else { return [] }
+    /// - Returns: what the present store says of itself; nil where there is none, or it cannot be read.
+    private func check(_ manifest: BackupFile.Manifest) throws -> ReplacedHistory? {
+        guard FileManager.default.fileExists(atPath: installation.store) else { return nil }
         if let mine = FileManager.default.contents(atPath: installation.keys),
             mine != FileManager.default.contents(atPath: draft + "/" + BackupFile.keys)
         {
             throw Failure(
                 .data, "\(backup) is of another workspace (“\(manifest.workspace)”). Nothing was changed.")
         }
-        let present: (lineage: Lineage, superseded: [Epoch], horizon: Position)
+        let present: ReplacedHistory
         do {
-            let store = try SQLiteStore(reading: installation.store)
-            present = try store.read { reader in
-                let identity = try reader.workspaceDocument()
-                return (identity.lineage, identity.superseded, try reader.clockDocument().backupHorizon)
-            }
+            present = try SQLiteStore(reading: installation.store).read { try ReplacedHistory($0) }
         } catch {
             Terminal.message("The present store cannot be read (\(error)); it is put aside.")
-            return []
+            return nil
         }
-        let common = manifest.lineage.common(with: present.lineage) ?? 0
-        guard acceptsLoss || (manifest.position >= present.horizon && manifest.position <= common) else {
+        guard acceptsLoss || present.isCovered(by: manifest.position, of: manifest.lineage) else {
             throw Failure(
                 .data,
                 "\(backup) is of position \(manifest.position), and devices may have dropped their own copies of commits "
-                    + "up to position \(present.horizon): restoring it may lose what was written between. Nothing was "
+                    + "up to position \(present.backupHorizon): restoring it may lose what was written between. Nothing was "
                     + "changed. Take a newer backup, or give --accept-loss.")
         }
-        return present.lineage.eras.map(\.epoch) + present.superseded
+        return present
     }
 
     /// The longer of the two journals (rule I9).
@@ -148,7 +143,7 @@ struct Restorer {
 
     /// A new epoch in the copy, and the acts that it lacks.
     private func prepare(
-        _ manifest: BackupFile.Manifest, _ lost: [Epoch]
+        _ manifest: BackupFile.Manifest, _ replaced: ReplacedHistory?
     ) throws -> (Epoch, Int, RefillStatus?) {
         let place = Installation(directory: draft)
         let store = try SQLiteStore(path: place.store)
@@ -156,14 +151,12 @@ struct Restorer {
             store: store, keys: try place.readKeys(),
             environment: .live(now: { LocalTime.now() }, warn: { Terminal.message($0) }),
             journal: JournalFile(path: place.journal))
-        let acts = try workspace.replayJournal()
-        let epoch = try workspace.beginEpoch(superseding: lost)
-        let own = manifest.lineage.epoch ?? epoch
-        try workspace.note(
-            BackupsDocument.Item(
+        guard let own = manifest.lineage.epoch else { throw StoreError.corrupt("a backup without an epoch") }
+        let (epoch, acts) = try workspace.restored(
+            from: BackupsDocument.Item(
                 path: backup, position: manifest.position, epoch: own, time: manifest.time,
                 bytes: (try FileManager.default.attributesOfItem(atPath: backup)[.size] as? NSNumber)?.int64Value ?? 0),
-            keep: BackupRule.keepMax)
+            replacing: replaced)
         let refill = try workspace.refillStatus()
         try store.checkpoint()
         try store.close()
