@@ -97,14 +97,17 @@ extension CommitMerge {
         case .handedOff: noteOperation(.handedOff, table.name)
         case .held: break
         }
-        guard !stored.state.isAlive else { return }
+        guard !stored.state.isAlive else { return try revive(key) }
         let deleted = try entry(stored.position)?.effects.filter { $0.after == nil }.map(\.key) ?? []
-        for other in [key] + deleted where try other == key || isBelow(other, key) { try revive(other) }
+        for other in [key] + deleted where try current(other)?.state.isAlive == false {
+            if try other == key || isBelow(other, key) { try revive(other) }
+        }
     }
 
-    /// Rule D2: the same incarnation with its last values. Nothing happens to what lives.
+    /// Rule D2: the same incarnation with its last values. What lives only learns that somebody wants it to: a delete
+    /// that had not seen this loses (rule D1).
     func revive(_ key: RecordKey) throws {
-        guard let table = schema.table(at: key.table), let stored = try current(key), !stored.state.isAlive,
+        guard let table = schema.table(at: key.table), let stored = try current(key),
             let state = PeykMerge.revive(stored.state, context(for: key, table)).state
         else { return }
         try put(state, at: key, stored)

@@ -183,6 +183,27 @@ struct DeleteRuleTests {
         try team.check()
     }
 
+    @Test("D1, D2: taking back a delete that had lost is a write: a delete that had not seen it loses")
+    func undoneLostDelete() throws {
+        let team = try Team()
+        let other = Sample.id(501)
+        try refer(team, to: other)
+        team.ann.set("customer", other, ["name": "Better"])
+        let deleted = team.ben.delete("customer", other).id
+        team.ben.commit(
+            [Sample.insert("customer", other, ["name": "Other", "territory_id": Value(Office.north)])],
+            [PeykModel.Operation(kind: .undo, argument: deleted.description), revive(other)])
+        try team.ann.sync()
+        // It has seen the update that Ben's delete loses against, and nothing of Ben's.
+        try team.manager.sync()
+        let delete = team.manager.delete("customer", other).id
+        try team.ben.sync()
+        try team.syncAll()
+        #expect(team.manager.answers[delete]?.notices.map(\.code) == [.deleteLost])
+        #expect(try team.office.value("customer", other, "name") == "Better")
+        try team.check()
+    }
+
     @Test("D3: what was emptied stays as somebody wrote it since, and where its record is gone")
     func referenceWrittenSince() throws {
         let team = try Team()
