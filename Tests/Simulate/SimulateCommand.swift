@@ -3,7 +3,7 @@ import PeykModel
 import SimulationKit
 
 /// `peyk-simulate [--seeds N] [--start N] [--stride N] [--operations N] [--minutes N] [--plant NAME] [--keep FOLDER]
-/// [--stop N] [FILE…]`
+/// [--stop N] [--tell] [FILE…]`
 ///
 /// Runs seeds, or the schedules of files, and prints what was found. One process runs one seed at a time; start
 /// several with other starts to use more cores.
@@ -16,6 +16,8 @@ struct SimulateCommand {
     var stopAfter = 5
     var without: Set<Schedule.Kind> = []
     var isTracing = false
+    /// Each step of each seed, with every position and what it did.
+    var isTelling = false
     var files: [String] = []
     /// Stories of the small world instead of seeds: how many.
     var stories: Int?
@@ -37,6 +39,7 @@ struct SimulateCommand {
             case "--minutes": minutes = Int(number(&rest, word))
             case "--stride": stride = max(1, Int(number(&rest, word)))
             case "--trace": isTracing = true
+            case "--tell": isTelling = true
             case "--keep": folder = rest.popFirst()
             case "--plant":
                 plant = rest.popFirst().flatMap { Plant(rawValue: $0) }
@@ -111,7 +114,7 @@ struct SimulateCommand {
             if minutes > 0, Date().timeIntervalSince(began) > Double(minutes) * 60 { break }
             let seed = start + number * UInt64(stride)
             let schedule = Schedule(seed: seed, count: operations, without: without)
-            let outcome = schedule.run(plant: plant)
+            let outcome = schedule.run(plant: plant, tell: isTelling ? { print($0) } : nil)
             totals.add(outcome)
             if isTracing { print("seed \(seed) trace \(String(outcome.trace, radix: 16))") }
             guard let finding = outcome.finding else { continue }
@@ -155,6 +158,8 @@ private struct Totals {
     var collected: Int64 = 0
     var expired = 0
     var settled = 0
+    var backups = 0
+    var restores = 0
 
     mutating func add(_ outcome: SimulationOutcome) {
         runs += 1
@@ -171,6 +176,8 @@ private struct Totals {
         collected += outcome.collected
         expired += outcome.expired
         settled += outcome.settled
+        backups += outcome.backups
+        restores += outcome.restores
     }
 
     func summary(seconds: Double, start: UInt64) -> String {
@@ -180,6 +187,7 @@ private struct Totals {
           \(steps) operations, \(sessions) sessions, \(frames) frames, \(commits) commits, \(positions) positions, \
         \(stops) stops with \(lost) writes lost, \(faults) disk faults, \(expired) leases run out, \
         \(collected) tombstones collected, \(settled) undone or settled, \
+        \(backups) backups, \(restores) restores, \
           \(checks) comparisons with the server
         """
     }

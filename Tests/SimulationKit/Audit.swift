@@ -23,6 +23,8 @@ public struct Audit {
     private let log: [LogEntry]
     private let entryOf: [CommitID: LogEntry]
     private let touching: [RecordKey: [LogEntry]]
+    /// Commits that delete a record, also where it was dead already or had not come back yet.
+    private let deletes: [RecordKey: [LogEntry]]
     private let ledger: [RecordKey: String]
     private let hadSeen: ((_ later: CommitID, _ earlier: CommitID) -> Bool)?
     private let row: (RecordKey) throws -> Row?
@@ -49,6 +51,15 @@ public struct Audit {
         var touching: [RecordKey: [LogEntry]] = [:]
         for entry in log { for effect in entry.effects { touching[effect.key, default: []].append(entry) } }
         self.touching = touching
+        var deletes: [RecordKey: [LogEntry]] = [:]
+        for write in written {
+            guard let entry = entryOf[write.commit.id], entry.answer.verdict == .merged else { continue }
+            for (index, change) in write.body.changes.enumerated() where change.kind == .delete {
+                guard !entry.answer.notices.contains(where: { $0.change == index && $0.code.parks }) else { continue }
+                deletes[RecordKey(table: change.table, record: change.record), default: []].append(entry)
+            }
+        }
+        self.deletes = deletes
         var ledger: [RecordKey: String] = [:]
         let ledgerTable = Schema.ledger
         try reader.records(of: Schema.ledgerIndex, after: nil) { _, stored in
@@ -101,7 +112,10 @@ public struct Audit {
             return ["delete of \(place) is gone without a word"]
         }
         guard let present else {
-            let isDeletedKnowingly = isSuperseded(key, cell: nil, by: entry) || mentions(key, "", entry)
+            // In a history that was filled again the delete may have come first, and found nothing (rule I7.4).
+            let isDeletedKnowingly =
+                isSuperseded(key, cell: nil, by: entry) || mentions(key, "", entry)
+                || (deletes[key] ?? []).contains { $0.commit != entry.commit && sees($0, entry) }
             return isDeletedKnowingly ? [] : ["\(place) is gone without a word"]
         }
         // The undo of a delete writes no values: the record has those that it had last (rule D2).
@@ -157,12 +171,17 @@ public struct Audit {
             position: entry.position, epoch: entry.clock.lineage.epoch ?? Epoch(bits: UUIDBits(high: 0, low: 0)),
             dot: entry.dot, stamp: entry.stamp, commit: entry.commit)
         return (touching[key] ?? []).contains { later in
-            guard later.position > entry.position else { return false }
             guard let body = written[later.commit]?.body else {
-                // The server's own act.
-                return later.kind != .commit
+                // The server's own act, or that of a device which nobody watches: only its clock says what it had seen.
+                guard later.position > entry.position else { return false }
+                return later.kind != .commit || later.clock.anchor >= entry.position
             }
-            guard hadSeen?(later.commit, entry.commit) ?? later.clock.covers(author) else { return false }
+            if let hadSeen {
+                // In a history that was filled again what replaced it may have come back first (rule I7.4).
+                guard later.commit != entry.commit, hadSeen(later.commit, entry.commit) else { return false }
+            } else {
+                guard later.position > entry.position, later.clock.covers(author) else { return false }
+            }
             return body.changes.contains { change in
                 guard change.table == key.table, change.record == key.record else { return false }
                 guard let cell, change.kind == .update else { return true }

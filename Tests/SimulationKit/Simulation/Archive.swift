@@ -3,7 +3,8 @@ import PeykModel
 import PeykServer
 
 /// The truth about the server's history, kept outside it: every entry of the log as it was when it first became
-/// visible, each record's rows by position, and what each commit's author had seen when she made it.
+/// visible, each record's rows by position, and what each commit's author had seen when she made it. Also of histories
+/// that restores ended: devices may still stand in one of them.
 final class Archive {
     /// A record's row and audience from a position on; no row where it does not live.
     struct Version {
@@ -18,14 +19,33 @@ final class Archive {
         var client: Int
         var commit: SealedCommit
         var body: CommitBody
-        var seen: Position
+        var seen: Standing
         var former: CommitID?
+    }
+
+    /// How far a replica had applied which history. Where that is below the fork, any epoch after it says the same.
+    struct Standing: Hashable {
+        var epoch: Epoch?
+        var position: Position
+    }
+
+    /// A history that a restore ended, whole.
+    private struct Lost {
+        var entries: [LogEntry]
+        var versions: [RecordKey: [Version]]
+        var positions: [CommitID: Position]
     }
 
     private(set) var entries: [LogEntry] = []
     private(set) var versions: [RecordKey: [Version]] = [:]
-    /// Where each id first took a position.
+    /// Where each commit was merged or refused; before that, where it first took a position to wait (rule A3).
     private(set) var positions: [CommitID: Position] = [:]
+    /// Commits that had their effect, of the present history.
+    private var effective: Set<CommitID> = []
+    private var lost: [Epoch: Lost] = [:]
+    /// Of the present history.
+    private(set) var lineage = Lineage([])
+    var epoch: Epoch? { lineage.epoch }
     private(set) var made: [CommitID: Made] = [:]
     /// How many hard references of living rows name a record.
     private(set) var referrers: [RecordKey: Int] = [:]
@@ -43,6 +63,7 @@ final class Archive {
         try store.read { reader in
             schema = reader.schema
             start = try reader.head()
+            lineage = try reader.workspaceDocument().lineage
             for (index, table) in schema.tables.enumerated() {
                 try reader.records(of: index, after: nil) { id, record in
                     let row = record.state.row
@@ -81,15 +102,17 @@ final class Archive {
         if let other = dots.updateValue(entry.commit, forKey: entry.dot), other != entry.commit {
             throw Finding("P18", "the dot \(entry.dot) names two commits")
         }
+        // What waited has its outcome under the dot that it came with.
+        let hasWaited = entry.kind == .commit && positions[entry.commit] != nil
         if entry.kind == .commit {
-            guard positions[entry.commit] == nil else {
+            guard effective.insert(entry.commit).inserted else {
                 throw Finding("P4", "commit \(entry.commit) took effect twice, at \(entry.position) again")
             }
         } else if entry.kind == .known, !entry.effects.isEmpty {
             throw Finding("P4", "the known commit \(entry.commit) had an effect at \(entry.position)")
         }
-        if positions[entry.commit] == nil { positions[entry.commit] = entry.position }
-        if let last = stamps[entry.dot.site], entry.kind == .commit || entry.kind == .known {
+        place(entry)
+        if let last = stamps[entry.dot.site], Self.hasDeviceDot(entry), !hasWaited {
             guard entry.dot.seq == last.seq + 1 else {
                 throw Finding("I4", "seq \(entry.dot.seq) of a site follows \(last.seq)")
             }
@@ -97,7 +120,7 @@ final class Archive {
                 throw Finding("P8", "the stamp of \(entry.dot) is not above the one before")
             }
         }
-        stamps[entry.dot.site] = (entry.dot.seq, entry.stamp)
+        if !hasWaited { stamps[entry.dot.site] = (entry.dot.seq, entry.stamp) }
         for effect in entry.effects {
             guard let table = schema.table(at: effect.key.table) else { continue }
             if let before = versions[effect.key]?.last?.row { count(before, in: table, by: -1) }
@@ -109,6 +132,37 @@ final class Archive {
                     digest: effect.after?.digest(table: table, record: effect.key.record) ?? 0))
         }
         entries.append(entry)
+    }
+
+    private static func hasDeviceDot(_ entry: LogEntry) -> Bool {
+        switch entry.kind {
+        case .commit, .known, .waiting: true
+        default: false
+        }
+    }
+
+    private func place(_ entry: LogEntry) {
+        if positions[entry.commit] == nil || entry.kind == .commit { positions[entry.commit] = entry.position }
+    }
+
+    /// The server was put back to `position` of its history, and goes on under another epoch (rule I6). Dots stay what
+    /// they are for ever (P18); seqs and stamps go on from what the restored server knows.
+    func goBack(to position: Position, under next: Lineage) {
+        if let epoch { lost[epoch] = Lost(entries: entries, versions: versions, positions: positions) }
+        lineage = next
+        entries = Array(entries.prefix { $0.position <= position })
+        versions = versions.mapValues { $0.filter { $0.position <= position } }.filter { !$0.value.isEmpty }
+        (positions, effective, stamps, referrers, written) = ([:], [], [:], [:], [])
+        for entry in entries {
+            let hasWaited = entry.kind == .commit && positions[entry.commit] != nil
+            place(entry)
+            if entry.kind == .commit { effective.insert(entry.commit) }
+            if !hasWaited { stamps[entry.dot.site] = (entry.dot.seq, entry.stamp) }
+        }
+        for (key, list) in versions {
+            guard let row = list.last?.row, let table = schema.table(at: key.table) else { continue }
+            count(row, in: table, by: 1)
+        }
     }
 
     private func count(_ row: Row, in table: Table, by step: Int) {
@@ -150,7 +204,7 @@ final class Archive {
     }
 
     /// An author made a commit while she had applied the log up to `seen`.
-    func note(_ commit: SealedCommit, client: Int, seen: Position, former: CommitID?) throws {
+    func note(_ commit: SealedCommit, client: Int, seen: Standing, former: CommitID?) throws {
         guard made[commit.id] == nil else { return }
         made[commit.id] = Made(
             client: client, commit: commit, body: try CommitBody(decoding: commit.sealed), seen: seen, former: former)
@@ -158,16 +212,35 @@ final class Archive {
 
     // MARK: Asking
 
+    /// The head of a replica's history.
+    func head(of epoch: Epoch?) -> Position {
+        epoch.flatMap { lost[$0] }.map { $0.entries.last?.position ?? start } ?? head
+    }
+
+    /// Where the author of a commit stood. A restored server cannot know what an author beyond the fork could see there:
+    /// it goes by what she saw at the fork.
+    func anchors(of clock: VectorClock) -> [Standing] {
+        let anchor = Standing(epoch: clock.lineage.epoch, position: clock.anchor)
+        guard let common = clock.lineage.common(with: lineage), common < anchor.position else { return [anchor] }
+        return [anchor, Standing(epoch: epoch, position: common)]
+    }
+
+    private func versions(of epoch: Epoch?) -> [RecordKey: [Version]] {
+        epoch.flatMap { lost[$0]?.versions } ?? versions
+    }
+
     /// The record as of a position; nil where it did not live then.
-    func version(of key: RecordKey, at position: Position) -> Version? {
-        versions[key]?.last { $0.position <= position }
+    func version(of key: RecordKey, at position: Position, of epoch: Epoch? = nil) -> Version? {
+        versions(of: epoch)[key]?.last { $0.position <= position }
     }
 
     /// Each table's count and digest at a position, of what a holder of these buckets sees.
-    func digests(at position: Position, in buckets: [Bucket]) -> [(count: Int64, digest: UInt64)] {
+    func digests(
+        at position: Position, of epoch: Epoch?, in buckets: [Bucket]
+    ) -> [(count: Int64, digest: UInt64)] {
         var result = schema.tables.map { _ in (count: Int64(0), digest: UInt64(0)) }
         let held = Set(buckets)
-        for (key, list) in versions {
+        for (key, list) in versions(of: epoch) {
             guard let version = list.last(where: { $0.position <= position }), version.row != nil,
                 version.audience.readers.contains(where: { held.contains($0) })
             else { continue }
@@ -178,9 +251,11 @@ final class Archive {
     }
 
     /// The rows that a holder of these buckets sees at a position, by record.
-    func rows(of table: Int, at position: Position, in buckets: [Bucket]) -> [RecordID: Row] {
+    func rows(
+        of table: Int, at position: Position, of epoch: Epoch? = nil, in buckets: [Bucket]
+    ) -> [RecordID: Row] {
         var found: [RecordID: Row] = [:]
-        for (key, list) in versions where key.table == table {
+        for (key, list) in versions(of: epoch) where key.table == table {
             guard let version = list.last(where: { $0.position <= position }), let row = version.row,
                 version.audience.readers.contains(where: { buckets.contains($0) })
             else { continue }
@@ -192,7 +267,8 @@ final class Archive {
     /// Whether the author of `later` had really seen `earlier` when she made it.
     func hadSeen(_ later: CommitID, _ earlier: CommitID) -> Bool {
         guard let made = made[later] else { return false }
-        if let position = positions[earlier], position <= made.seen { return true }
+        let places = made.seen.epoch.flatMap { lost[$0]?.positions } ?? positions
+        if let position = places[earlier], position <= made.seen.position { return true }
         var former = made.former
         while let id = former {
             if id == earlier { return true }
@@ -240,7 +316,7 @@ final class Archive {
             }
             return "\(change.kind) \(table?.name ?? "?")/\(change.record) {\(cells.joined(separator: ", "))}"
         }
-        return "\(made.commit.envelope.dot) having seen \(made.seen), stamp \(made.commit.envelope.stamp): "
+        return "\(made.commit.envelope.dot) having seen \(made.seen.position), stamp \(made.commit.envelope.stamp): "
             + changes.joined(separator: "; ")
     }
 

@@ -53,6 +53,10 @@ public struct Schedule: Hashable, Sendable {
         case image
         /// A replica's disk goes back to its image.
         case rewind
+        /// IT takes a backup of the server while it serves.
+        case backup
+        /// IT restores some earlier backup of the server.
+        case restore
     }
 
     public struct Step: Hashable, Sendable {
@@ -91,6 +95,7 @@ public struct Schedule: Hashable, Sendable {
         (.faultClient, 20), (.faultServer, 15), (.clock, 15), (.pause, 4), (.grant, 15), (.move, 30), (.second, 15),
         (.verify, 8), (.collect, 15), (.enrol, 3), (.revoke, 2), (.hostile, 8), (.undo, 20), (.conflict, 15),
         (.issue, 12), (.clone, 3), (.image, 5), (.rewind, 4),
+        (.backup, 12), (.restore, 8),
     ]
 
     /// - Parameter without: kinds that are left out in any case.

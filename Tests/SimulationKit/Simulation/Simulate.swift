@@ -32,6 +32,8 @@ public struct SimulationOutcome: Sendable {
     public var expired: Int
     /// Undone commits, settled conflicts and issues.
     public var settled: Int
+    public var backups: Int
+    public var restores: Int
 }
 
 extension Schedule {
@@ -59,7 +61,7 @@ extension Schedule {
             sessions: statistics.sessions, commits: statistics.commits, positions: world?.archive.head ?? 0,
             stops: statistics.stops, lostWrites: statistics.lostWrites, faults: statistics.faults,
             checks: statistics.checks, collected: statistics.collected, expired: statistics.expired,
-            settled: statistics.settled)
+            settled: statistics.settled, backups: statistics.backups, restores: statistics.restores)
     }
 
     /// Leaves out steps for as long as the run still breaks the same property.

@@ -38,14 +38,22 @@ final class SimulatedClient {
     var link: Link?
     /// The invite's code, until it is redeemed.
     var code: String?
-    /// The position up to which the replica had applied the log at the last look.
-    var seen: Position = 0
+    /// How far the replica had applied the log at the last look.
+    var seen = Archive.Standing(position: 0)
+    /// The replica's lineage as it is stored, and its last epoch.
+    var lineage: (eras: Value?, epoch: Epoch?) = (nil, nil)
     /// The last commit that its author made here, and the seq up to which the outbox was looked at.
     var former: CommitID?
     var noted: Sequence64 = 0
-    var site: SiteID?
+    var site: SiteID? {
+        didSet { if enrolled == nil { enrolled = site } }
+    }
+    /// The first site of the device, or of the one that it is a copy of.
+    var enrolled: SiteID?
     /// There are or were other images of its disk in use.
     var isCopied = false
+    /// Commits that only an image of its disk held which was overwritten.
+    var forgotten: Set<CommitID> = []
     /// Its access was taken away.
     var isRevoked = false
     var image: Image?
@@ -54,7 +62,7 @@ final class SimulatedClient {
     struct Image {
         var files: [String: [UInt8]]
         var keys: [[UInt8]: Curve25519.Signing.PrivateKey]
-        var seen: Position
+        var seen: Archive.Standing
         var former: CommitID?
         var noted: Sequence64
         var site: SiteID?

@@ -12,6 +12,8 @@ final class SimulatedServer {
     let time: SimulatedTime
     let keys: WorkspaceKeys
     private(set) var workspace: Workspace
+    /// On the same disk, but not part of the store: a restore keeps it (rule I9).
+    let journal: SimulatedJournal
     private(set) var links: [Link] = []
     /// Pushes that wait for the next group.
     private(set) var waiting: [(link: Link, request: PushRequest)] = []
@@ -25,18 +27,31 @@ final class SimulatedServer {
         disk = try SimulatedDisk(isInMemory: true)
         disk.isLying = plant == .lyingDisk
         try disk.replace(with: template.serverFiles)
-        workspace = try Self.open(disk, keys, time)
+        journal = SimulatedJournal(disk)
+        workspace = try Self.open(disk, keys, time, journal)
+        workspace.beginServing()
     }
 
-    private static func open(_ disk: SimulatedDisk, _ keys: WorkspaceKeys, _ time: SimulatedTime) throws -> Workspace {
+    /// As the program does at each start.
+    private static func open(
+        _ disk: SimulatedDisk, _ keys: WorkspaceKeys, _ time: SimulatedTime, _ journal: SimulatedJournal
+    ) throws -> Workspace {
         let workspace = try Workspace(
-            store: SQLiteStore(path: disk.folder + "/server.sqlite"), keys: keys, environment: time.server)
-        workspace.beginServing()
+            store: SQLiteStore(path: disk.folder + "/server.sqlite"), keys: keys, environment: time.server,
+            journal: journal)
+        try workspace.replayJournal()
         return workspace
     }
 
     /// Stops the machine, loses what it loses, and starts again. All connections are gone.
     func restart(losing loss: SimulatedDisk.Loss) throws -> Int64 {
+        let lost = try stop(losing: loss)
+        workspace = try Self.open(disk, keys, time, journal)
+        workspace.beginServing()
+        return lost
+    }
+
+    private func stop(losing loss: SimulatedDisk.Loss) throws -> Int64 {
         disk.stop()
         for link in links { link.serverIsGone() }
         links = []
@@ -44,8 +59,25 @@ final class SimulatedServer {
         // The old process holds the files until it is gone.
         workspace = try Placeholder.workspace.get()
         guard disk.openHandles == 0 else { throw Finding("harness", "the server's files are still open") }
-        let lost = try disk.start(losing: loss)
-        workspace = try Self.open(disk, keys, time)
+        return try disk.start(losing: loss)
+    }
+
+    /// Another store takes the place of the present one while the server is stopped; the new one is served after
+    /// `prepare`.
+    ///
+    /// - Returns: writes of the former store that were lost when it was stopped.
+    func replace(
+        with files: [String: [UInt8]], losing loss: SimulatedDisk.Loss, prepare: (Workspace) throws -> Void
+    ) throws -> Int64 {
+        let lost = try stop(losing: loss)
+        try disk.replace(with: files)
+        let workspace = try Workspace(
+            store: SQLiteStore(path: disk.folder + "/server.sqlite"), keys: keys, environment: time.server,
+            journal: journal)
+        try prepare(workspace)
+        try (workspace.store as? SQLiteStore)?.checkpoint()
+        self.workspace = workspace
+        workspace.beginServing()
         return lost
     }
 

@@ -30,7 +30,9 @@ final class SimulatedWorld {
     var rights: [Int: [(after: Position, grant: Grant)]] = [:]
     /// The device that sends what is not allowed; made when it is first needed.
     var intruder: SimulatedClient?
-    private var checkedUpTo: Position = 0
+    private(set) var checkedUpTo: Position = 0
+    /// What `backup` made, oldest first.
+    var backups: [Backup] = []
     /// ``SimulatedDisk/changes`` of the server as of the last look.
     private var caughtUpAt: UInt64?
     /// Takes a line for each thing that happens; nil for silence.
@@ -50,6 +52,8 @@ final class SimulatedWorld {
         var collected: Int64 = 0
         var expired = 0
         var settled = 0
+        var backups = 0
+        var restores = 0
         var kinds: [Schedule.Kind: Int] = [:]
     }
 
@@ -77,8 +81,10 @@ final class SimulatedWorld {
                 number: user, user: user, keySeed: device.keySeed, files: device.files, time: time,
                 plant: plant)
             if random.chance(40) { client.clock.disturb(&random) }
-            client.seen = try client.replica?.status().anchor ?? 0
-            client.site = try client.replica?.status().site
+            if let status = try client.replica?.status() {
+                client.seen = Archive.Standing(epoch: status.epoch, position: status.anchor)
+                client.site = status.site
+            }
             clients.append(client)
         }
         checkedUpTo = archive.head
@@ -185,6 +191,8 @@ final class SimulatedWorld {
         case .clone: try clone(client)
         case .image: if client.hasJoined { client.image = try client.takeImage() }
         case .rewind: try rewind(client)
+        case .backup: try backup(&random)
+        case .restore: try restoreServer(&random)
         }
     }
 
@@ -231,7 +239,7 @@ final class SimulatedWorld {
             return
         }
         do {
-            let status = try standing(of: replica)
+            let status = try look(at: client, replica)
             if status.site != client.site {
                 client.site = status.site
                 client.noted = 0
@@ -243,9 +251,13 @@ final class SimulatedWorld {
                     client.noted = max(client.noted, commit.envelope.dot.seq)
                     guard archive.made[commit.id] == nil else { continue }
                     statistics.commits += 1
-                    let anchor = commit.envelope.clock.anchor
-                    guard anchor == client.seen || (hasRestarted && anchor == status.anchor) else {
-                        throw Finding("K1", "a commit is anchored at \(anchor), its author stood at \(client.seen)")
+                    let clock = commit.envelope.clock
+                    let anchor = Archive.Standing(epoch: clock.lineage.epoch, position: clock.anchor)
+                    guard anchor == client.seen || (hasRestarted && anchor == status.standing) else {
+                        throw Finding(
+                            "K1",
+                            "a commit is anchored at \(anchor.position), its author stood at "
+                                + "\(client.seen.position)\(anchor.epoch == client.seen.epoch ? "" : ", elsewhere")")
                     }
                     try archive.note(commit, client: client.number, seen: anchor, former: client.former)
                     client.former = commit.id
@@ -256,29 +268,52 @@ final class SimulatedWorld {
                     break
                 }
             }
-            guard status.anchor >= client.seen else {
-                throw Finding("P11", "device \(client.number) went back from \(client.seen) to \(status.anchor)")
+            // In another history it stands where that one takes it (rule I8).
+            guard status.standing.epoch != client.seen.epoch || status.standing.position >= client.seen.position else {
+                throw Finding(
+                    "P11",
+                    "device \(client.number) went back from \(client.seen.position) to \(status.standing.position)")
             }
-            client.seen = status.anchor
+            client.seen = status.standing
             client.lookedAt = client.disk.changes
         } catch let error as ReplicaError where isClientFaulty { _ = error }
     }
 
-    /// The part of a replica's status that is looked at all the time. Commits that are held come last (rule D7), and
-    /// are no news.
-    private func standing(of replica: Replica) throws -> (site: SiteID?, anchor: Position, lastCommit: Sequence64) {
+    /// The part of a replica's status that is looked at all the time.
+    private struct Look {
+        var site: SiteID?
+        var standing = Archive.Standing(position: 0)
+        /// Commits that are held come last (rule D7), and are no news.
+        var lastCommit: Sequence64 = 0
+    }
+
+    private func look(at client: SimulatedClient, _ replica: Replica) throws -> Look {
         let rows = try replica.read {
             try $0.rows(
                 """
                 SELECT (SELECT value FROM peyk_meta WHERE key = 'site'),
                     (SELECT value FROM peyk_meta WHERE key = 'cursor'),
+                    (SELECT value FROM peyk_meta WHERE key = 'lineage'),
                     (SELECT max(seq) FROM peyk_commit WHERE seq < 1 << 60)
                 """)
         }
-        guard let row = rows.first else { return (nil, 0, 0) }
-        return (
-            row[0].integerValue.map { SiteID(rawValue: UInt64(bitPattern: $0)) }, row[1].integerValue ?? 0,
-            row[2].integerValue ?? 0
-        )
+        guard let row = rows.first else { return Look() }
+        // Only a restore changes it.
+        if client.lineage.eras != row[2] { client.lineage = (row[2], try replica.status().epoch) }
+        return Look(
+            site: row[0].integerValue.map { SiteID(rawValue: UInt64(bitPattern: $0)) },
+            standing: Archive.Standing(epoch: client.lineage.epoch, position: row[1].integerValue ?? 0),
+            lastCommit: row[3].integerValue ?? 0)
+    }
+
+    /// The server's history ends at `position` now; what comes above it is another's (rule I6).
+    func goBack(to position: Position, under lineage: Lineage) {
+        archive.goBack(to: position, under: lineage)
+        checkedUpTo = min(checkedUpTo, position)
+        caughtUpAt = nil
+        // A right was in force in the restored history from where it ends, at the latest.
+        for user in rights.keys {
+            rights[user] = rights[user]?.map { (after: min($0.after, position), grant: $0.grant) }
+        }
     }
 }

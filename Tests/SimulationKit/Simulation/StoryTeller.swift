@@ -178,7 +178,7 @@ final class StoryTeller {
         for delete in written where delete.body.changes.contains(where: { $0.kind == .delete }) {
             let merged = archive.positions[delete.commit.id].flatMap { archive.entry(at: $0) }
             guard let merged, merged.answer.verdict == .merged, merged.answer.notices.isEmpty else { continue }
-            guard !moved.contains(where: { $0 > delete.seen }),
+            guard !moved.contains(where: { $0 > delete.seen.position }),
                 written.allSatisfy({ other in
                     other.commit.id == delete.commit.id || archive.hadSeen(delete.commit.id, other.commit.id)
                 })

@@ -32,9 +32,10 @@ extension SimulatedWorld {
             // Digests seal first; what they sealed was written at the same cursor.
             try note(client)
             // While the server's disk fails, the archive waits with its look.
-            guard archive.head >= found.position else { return }
+            let epoch = client.seen.epoch
+            guard archive.head(of: epoch) >= found.position else { return }
             client.comparedAt = client.disk.changes
-            let expected = archive.digests(at: found.position, in: status.scope.buckets)
+            let expected = archive.digests(at: found.position, of: epoch, in: status.scope.buckets)
             for item in found.parts
             where (expected[item.table].count, expected[item.table].digest) != (item.count, item.digest) {
                 throw Finding("P1", try difference(client, replica, item.table, found.position, status.scope.buckets))
@@ -48,7 +49,7 @@ extension SimulatedWorld {
         _ client: SimulatedClient, _ replica: Replica, _ table: Int, _ position: Position, _ buckets: [Bucket]
     ) throws -> String {
         let definition = archive.schema.tables[table]
-        let expected = archive.rows(of: table, at: position, in: buckets)
+        let expected = archive.rows(of: table, at: position, of: client.seen.epoch, in: buckets)
         let found = try replica.digests(DigestRequest(ranges: [DigestRange(table: table)]))
         var digests: [RecordID: UInt64] = [:]
         for part in found.parts where part.count == 1 { if let record = part.upTo { digests[record] = part.digest } }
@@ -67,9 +68,11 @@ extension SimulatedWorld {
 
     // MARK: What leaves the server (P20)
 
-    func checkSent(_ message: ServerMessage, to client: SimulatedClient) throws {
-        // While the server's disk fails, looking at it could fail as well.
-        guard !isServerFaulty else { return }
+    /// - Parameter epoch: of the session.
+    func checkSent(_ message: ServerMessage, to client: SimulatedClient, in epoch: Epoch?) throws {
+        // While the server's disk fails, looking at it could fail as well. What a restore found under way is of a
+        // history whose positions say nothing in this one.
+        guard !isServerFaulty, epoch == nil || epoch == archive.epoch else { return }
         switch message {
         case .batch(let batch):
             // The log may have grown since the last look.
@@ -129,13 +132,20 @@ extension SimulatedWorld {
     private func checkRight(_ user: RecordID, _ entry: LogEntry, _ effect: LogEffect) throws {
         guard let number = (0...Template.hostile).first(where: { TestSchema.user($0) == user }) else { return }
         var audiences = [effect.audienceBefore].compactMap { $0 }
-        if let seen = archive.version(of: effect.key, at: entry.clock.anchor), seen.row != nil {
-            audiences.append(seen.audience)
+        if audiences.isEmpty, let list = archive.versions[effect.key] {
+            // One that comes back is where it was when it was deleted.
+            let last = list.last { $0.position < entry.position && $0.row != nil }
+            audiences += [last?.audience].compactMap { $0 }
+        }
+        let anchors = archive.anchors(of: entry.clock)
+        for anchor in anchors {
+            let seen = archive.version(of: effect.key, at: anchor.position, of: anchor.epoch)
+            if let seen, seen.row != nil { audiences.append(seen.audience) }
         }
         // Where it was not there yet, what counts is where its author put it; so for later edits of it, too (rule S4).
         if audiences.isEmpty { audiences += [effect.audienceAfter].compactMap { $0 } }
-        if audiences.isEmpty || isNew(effect.key, to: entry.clock.anchor, of: user) {
-            audiences += parents(effect, at: entry.clock.anchor).map(\.audience)
+        for anchor in anchors where audiences.isEmpty || isNew(effect.key, to: anchor, of: user) {
+            audiences += parents(effect, at: anchor).map(\.audience)
         }
         let grants = rights[number] ?? []
         guard audiences.contains(where: { audience in grants.contains { $0.grant.writes(audience) } }) else {
@@ -144,15 +154,15 @@ extension SimulatedWorld {
     }
 
     /// Whether the user made the record, above the anchor.
-    private func isNew(_ key: RecordKey, to anchor: Position, of user: RecordID) -> Bool {
-        guard let first = archive.versions[key]?.first(where: { $0.row != nil }), first.position > anchor else {
-            return false
-        }
+    private func isNew(_ key: RecordKey, to anchor: Archive.Standing, of user: RecordID) -> Bool {
+        guard archive.version(of: key, at: anchor.position, of: anchor.epoch) == nil,
+            let first = archive.versions[key]?.first(where: { $0.row != nil })
+        else { return false }
         return archive.entry(at: first.position)?.user == user
     }
 
     /// What a new record's parents were as its author saw them.
-    private func parents(_ effect: LogEffect, at position: Position) -> [Archive.Version] {
+    private func parents(_ effect: LogEffect, at anchor: Archive.Standing) -> [Archive.Version] {
         // Of a deleted one, as it was.
         guard let row = effect.after ?? archive.versions[effect.key]?.last(where: { $0.row != nil })?.row,
             let table = archive.schema.table(at: effect.key.table)
@@ -161,7 +171,8 @@ extension SimulatedWorld {
             guard case .reference(let name) = field.type, let target = archive.schema.tableIndex(name),
                 let record = row[index].recordID
             else { return nil }
-            return archive.version(of: RecordKey(table: target, record: record), at: position)
+            return archive.version(
+                of: RecordKey(table: target, record: record), at: anchor.position, of: anchor.epoch)
         }
     }
 
@@ -179,6 +190,17 @@ extension SimulatedWorld {
         for link in server.links { server.disconnected(link) }
         abandoned = []
         var random = SplitMix64(seed: schedule.seed &+ 99)
+        try rest(&random)
+        // Devices that are never seen again would keep a refill open; IT ends it, and what waits is merged as it is.
+        if try server.workspace.closeRefill() != nil {
+            server.tellHead()
+            try look()
+            try rest(&random)
+        }
+        try finish(&random)
+    }
+
+    private func rest(_ random: inout SplitMix64) throws {
         var left = clients.filter { !$0.isRevoked }
         for _ in 0..<40 where !left.isEmpty {
             for client in random.shuffled(left) {
@@ -197,14 +219,13 @@ extension SimulatedWorld {
             throw Finding(
                 "P26", "no rest after 40 rounds, the head is \(archive.head): " + states.joined(separator: "; "))
         }
-        try finish(&random)
     }
 
     func isDone(_ client: SimulatedClient) throws -> Bool {
         guard let status = try client.replica?.status() else { return false }
         let grant = try grant(of: client.user)
         return status.anchor == archive.head && status.pending == status.held && !status.isLoading
-            && status.scope.buckets == grant.read
+            && status.scope.buckets == grant.read && client.seen.epoch == archive.epoch
     }
 
     private func finish(_ random: inout SplitMix64) throws {

@@ -118,6 +118,7 @@ extension SimulatedWorld {
             time.advance(2 * Workspace.noteServedMilliseconds)
             try server.workspace.noteServed()
         }
+        try server.workspace.moveBackupHorizonByAge()
         var pass = CollectionPass()
         while !pass.isDone { try server.workspace.collect(&pass) }
         statistics.collected += pass.tombstones
@@ -139,6 +140,7 @@ extension SimulatedWorld {
         guard let link = client.link else { return }
         var left = 400
         while left > 0, client.link === link, try advance(link, &random) { left -= 1 }
+        guard client.seen.epoch == archive.epoch else { return }
         for case .digest(let reply) in link.delivered where reply.position == (try replica.status().anchor) {
             // A record that waits to be fetched (rule K7) is not of any position yet.
             guard try hasNoFaults(replica) else { continue }
@@ -175,7 +177,10 @@ extension SimulatedWorld {
 
     func revoke(_ client: SimulatedClient, _ random: inout SplitMix64) throws {
         guard let site = client.site, !client.isRevoked, clients.count < Self.clientsMax else { return }
-        let revoked = try server.workspace.revoke(site)
+        var revoked = try server.workspace.revoke(site)
+        // A restored server may not know the site that a copy was given; it knows the one that had enrolled, and with it
+        // the family (rules I3, I9).
+        if revoked.isEmpty, let origin = client.enrolled { revoked = try server.workspace.revoke(origin) }
         guard !revoked.isEmpty else { throw Finding("I3", "device \(client.number)'s site is not known to the server") }
         for member in clients where member.family == client.family { member.isRevoked = true }
         for link in server.links where link.client.isRevoked { server.checkStanding(of: link) }
@@ -190,6 +195,7 @@ extension SimulatedWorld {
             files: nil, time: time, plant: plant)
         clients.append(copy)
         copy.isRevoked = client.isRevoked
+        copy.enrolled = client.enrolled
         client.isCopied = true
         copy.isCopied = true
         try copy.restore(image)
@@ -204,10 +210,10 @@ extension SimulatedWorld {
             kept.insert(id)
             former = archive.made[id]?.former
         }
-        // What only the overwritten disk held is gone, whatever we do.
-        for (id, made) in archive.made
-        where made.client == client.number && archive.positions[id] == nil && !kept.contains(id) {
-            exempt.insert(id)
+        // What only the overwritten disk held is gone, whatever we do; what the server has may be lost with it later.
+        for (id, made) in archive.made where made.client == client.number && !kept.contains(id) {
+            client.forgotten.insert(id)
+            if archive.positions[id] == nil { exempt.insert(id) }
         }
         if let link = client.link { abandoned.append(link) }
         client.isCopied = true

@@ -20,7 +20,8 @@ extension SimulatedWorld {
             server.flush()
         }
         for frame in link.down {
-            try checkSent(try WireCodec.decodeServer(frame, limit: SessionLimits.frameBytes), to: link.client)
+            try checkSent(
+                try WireCodec.decodeServer(frame, limit: SessionLimits.frameBytes), to: link.client, in: context.epoch)
         }
         server.disconnected(link)
     }

@@ -72,7 +72,7 @@ extension SimulatedWorld {
         } catch {
             throw Finding("P29", "the server sent what cannot be read: \(error)")
         }
-        try checkSent(message, to: link.client)
+        try checkSent(message, to: link.client, in: link.context?.epoch)
         tell?("  device \(link.client.number) hears \(Self.text(of: message))")
         try onClient(link) { link.session.received(message, bytes: frame.count) }
         switch message {
