@@ -41,6 +41,11 @@ public func revive(_ state: RecordState, _ context: MergeContext) -> ChangeOutco
     after.clock.note(context)
     var outcome = ChangeOutcome(state: after)
     outcome.isRevived = !state.isAlive
+    // A delete that the author had seen is what she takes back; whose she had not seen has to hear of it (P2).
+    let losers = state.isAlive ? [] : state.clock.deletes.filter { !context.covers($0) }
+    if !losers.isEmpty {
+        outcome.deletion = DeleteConflict(losers: losers, winners: [context.writer], hasLivingChildren: false)
+    }
     outcome.decisions = [Decision(rule: .revive, verdict: .applied, others: state.isAlive ? [] : state.clock.deletes)]
     return outcome
 }

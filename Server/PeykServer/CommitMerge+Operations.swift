@@ -107,10 +107,11 @@ extension CommitMerge {
     /// Rule D2: the same incarnation with its last values. What lives only learns that somebody wants it to: a delete
     /// that had not seen this loses (rule D1).
     func revive(_ key: RecordKey) throws {
-        guard let table = schema.table(at: key.table), let stored = try current(key),
-            let state = PeykMerge.revive(stored.state, context(for: key, table)).state
-        else { return }
+        guard let table = schema.table(at: key.table), let stored = try current(key) else { return }
+        let outcome = PeykMerge.revive(stored.state, context(for: key, table))
+        guard let state = outcome.state else { return }
         try put(state, at: key, stored)
+        if let deletion = outcome.deletion { try open(deletion, key, table) }
     }
 
     private func isBelow(_ key: RecordKey, _ top: RecordKey) throws -> Bool {

@@ -24,8 +24,9 @@ public struct ReplacedHistory: Hashable, Sendable {
 }
 
 extension Workspace {
-    /// What a restore does to the copy of a backup, before it takes the workspace's place (rules I5 to I10): the acts of
-    /// IT that it lacks, a new epoch, and its own place among the backups. Call it on a workspace opened over the copy.
+    /// What a restore does to the copy of a backup, before it takes the workspace's place (rules I5 to I10): the acts
+    /// of IT that it lacks, a new epoch, and its own place among the backups. Call it on a workspace opened over the
+    /// copy.
     ///
     /// - Parameter replaced: the store whose place it takes; nil where there is none, or none that can be read.
     /// - Returns: the new epoch, and how many acts the backup lacked.

@@ -1,3 +1,4 @@
+import PeykMerge
 import PeykModel
 import PeykServer
 import Testing
@@ -201,6 +202,32 @@ struct DeleteRuleTests {
         try team.syncAll()
         #expect(team.manager.answers[delete]?.notices.map(\.code) == [.deleteLost])
         #expect(try team.office.value("customer", other, "name") == "Better")
+        try team.check()
+    }
+
+    @Test("D2, P2: a delete that whoever takes another one back had not seen is in the ledger")
+    func undoneOverAnother() throws {
+        let team = try Team()
+        let other = Sample.id(501)
+        try refer(team, to: other)
+        let deleted = team.ben.delete("customer", other).id
+        let second = team.manager.delete("customer", other).id
+        try team.ben.sync()
+        team.ben.commit(
+            [Sample.insert("customer", other, ["name": "Other", "territory_id": Value(Office.north)])],
+            [PeykModel.Operation(kind: .undo, argument: deleted.description), revive(other)])
+        try team.manager.sync()
+        try team.syncAll()
+        #expect(try team.office.value("customer", other, "name") == "Other")
+        let losers = try team.office.store.read { reader in
+            var texts: [String] = []
+            try reader.records(of: Schema.ledgerIndex, after: nil) { _, stored in
+                texts.append(stored.state.row.text(Schema.ledger, "losers") ?? "")
+                return true
+            }
+            return texts.joined()
+        }
+        #expect(losers.contains(second.description) && !losers.contains(deleted.description))
         try team.check()
     }
 

@@ -217,8 +217,8 @@ final class Archive {
         epoch.flatMap { lost[$0] }.map { $0.entries.last?.position ?? start } ?? head
     }
 
-    /// Where the author of a commit stood. A restored server cannot know what an author beyond the fork could see there:
-    /// it goes by what she saw at the fork.
+    /// Where the author of a commit stood. A restored server cannot know what an author beyond the fork could see
+    /// there: it goes by what she saw at the fork.
     func anchors(of clock: VectorClock) -> [Standing] {
         let anchor = Standing(epoch: clock.lineage.epoch, position: clock.anchor)
         guard let common = clock.lineage.common(with: lineage), common < anchor.position else { return [anchor] }

@@ -178,8 +178,8 @@ extension SimulatedWorld {
     func revoke(_ client: SimulatedClient, _ random: inout SplitMix64) throws {
         guard let site = client.site, !client.isRevoked, clients.count < Self.clientsMax else { return }
         var revoked = try server.workspace.revoke(site)
-        // A restored server may not know the site that a copy was given; it knows the one that had enrolled, and with it
-        // the family (rules I3, I9).
+        // A restored server may not know the site that a copy was given; it knows the one that had enrolled, and with
+        // it the family (rules I3, I9).
         if revoked.isEmpty, let origin = client.enrolled { revoked = try server.workspace.revoke(origin) }
         guard !revoked.isEmpty else { throw Finding("I3", "device \(client.number)'s site is not known to the server") }
         for member in clients where member.family == client.family { member.isRevoked = true }
