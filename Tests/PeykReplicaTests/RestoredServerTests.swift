@@ -82,7 +82,7 @@ private typealias F = ApplyFixture
         #expect(try replica.confirmed(customer)?[3] == .integer(7))
     }
 
-    @Test("what the history has of the family's sites is not shown over the pages, and is offered all the same (I8, B2)")
+    @Test("what the history has of former sites is not laid over the pages, and is offered all the same (I8, B2)")
     func knownOfFormerSites() throws {
         let (replica, own) = try merged()
         try replica.replica.write { try $0.update("customer", customer.record, ["visits": .integer(10)]) }
