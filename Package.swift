@@ -122,7 +122,9 @@ let targets: [Target] = [
             "PeykServer",
             "PeykStoreSQLite", "SimDisk", crypto,
         ]),
-    .executableTarget(name: "peyk-simulate", dependencies: ["PeykModel", "SimulationKit"], path: "Tests/Simulate"),
+    .executableTarget(
+        name: "peyk-simulate", dependencies: ["PeykModel", "SimulationKit"], path: "Tests/Simulate",
+        exclude: ["run.sh"]),
     tests(
         "SimulationTests",
         [

@@ -83,7 +83,7 @@ extension Replica {
         try context.settle()
         try finish(applier, batch, context, meta, &applied, now: now)
         try meta.set(.cursor, batch.to)
-        if !floors.isEmpty { try meta.set(floors: floors, above: batch.to) }
+        if !floors.isEmpty { try meta.set(floors: applier.floors.records, above: batch.to) }
         applied.cursor = batch.to
     }
 

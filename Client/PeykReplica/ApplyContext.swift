@@ -223,14 +223,19 @@ final class ApplyContext {
     /// Drops a record that left the scope, with everything below it (rule S3: the evict names the top).
     /// - Returns: every confirmed record that went.
     @discardableResult
-    func evict(_ key: RecordKey) throws -> [RecordKey] {
+    func evict(
+        _ key: RecordKey, butNot isNewer: (RecordKey) -> Bool = { _ in false }
+    ) throws -> [RecordKey] {
         var gone: [RecordKey] = []
-        try evict(key, into: &gone, depth: 0)
+        try evict(key, into: &gone, depth: 0, isNewer)
         return gone
     }
 
-    private func evict(_ key: RecordKey, into gone: inout [RecordKey], depth: Int) throws {
+    private func evict(
+        _ key: RecordKey, into gone: inout [RecordKey], depth: Int, _ isNewer: (RecordKey) -> Bool
+    ) throws {
         guard depth < AudienceRules.depthMax, schema.tables.indices.contains(key.table) else { return }
+        guard depth == 0 || !isNewer(key) else { return }
         let wasHere = try confirmed(key) != nil
         for link in tree.incoming[key.table] where link.isParent {
             for record in try tables[link.table].referring(link.field, to: key.record) {
@@ -238,13 +243,14 @@ final class ApplyContext {
                 if overlay.isPending(child), let row = try confirmed(child), try !needs(child.table, row, key) {
                     continue
                 }
-                try evict(child, into: &gone, depth: depth + 1)
+                try evict(child, into: &gone, depth: depth + 1, isNewer)
             }
         }
         if key.table != Schema.ledgerIndex {
             let name = schema.tables[key.table].name
             for record in try tables[Schema.ledgerIndex].about(name, key.record) {
-                try evict(RecordKey(table: Schema.ledgerIndex, record: record), into: &gone, depth: depth + 1)
+                let entry = RecordKey(table: Schema.ledgerIndex, record: record)
+                try evict(entry, into: &gone, depth: depth + 1, isNewer)
             }
         }
         if wasHere { gone.append(key) }

@@ -13,7 +13,7 @@ struct EntryApplier {
     }
 
     let context: ApplyContext
-    let floors: Floors
+    private(set) var floors: Floors
     private(set) var touches: [RecordKey: Touch] = [:]
     private(set) var order: [RecordKey] = []
     /// Own commits that this batch settled.
@@ -152,7 +152,9 @@ struct EntryApplier {
             guard before != nil else { return }
             try set(key, before: before, after: nil)
         case .evict:
-            for gone in try context.evict(key) {
+            for gone in try context.evict(key, butNot: { position <= floors.ofPages($0) }) {
+                // Fetched as it came back after this position: what brings it back must be applied again.
+                if gone != key { floors.records[gone] = nil }
                 // What came and went within one batch was never shown here.
                 note(gone, before: nil, after: nil, isEvicted: true)
                 if arrived.remove(gone) == nil { evicted.append(gone) }
@@ -202,8 +204,12 @@ struct Floors {
 
     /// 0 where the record's row says no more than the cursor.
     subscript(key: RecordKey) -> Position {
-        let record = records.isEmpty ? 0 : records[key] ?? 0
-        guard pages.indices.contains(key.table) else { return record }
+        max(records.isEmpty ? 0 : records[key] ?? 0, ofPages(key))
+    }
+
+    /// As of which position a page had the record, or its absence.
+    func ofPages(_ key: RecordKey) -> Position {
+        guard pages.indices.contains(key.table) else { return 0 }
         let list = pages[key.table]
         var low = 0
         var high = list.count
@@ -211,6 +217,6 @@ struct Floors {
             let middle = (low + high) / 2
             if let last = list[middle].last, last < key.record { low = middle + 1 } else { high = middle }
         }
-        return max(record, low < list.count ? list[low].position : 0)
+        return low < list.count ? list[low].position : 0
     }
 }

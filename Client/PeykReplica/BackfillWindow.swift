@@ -72,23 +72,29 @@ struct StageApplier {
             try markGone(key)
             return EntryApplier.Touch(before: before, after: nil)
         case .evict:
-            try evict(key, depth: 0)
+            try evict(key, at: position, depth: 0)
             return EntryApplier.Touch(before: nil, after: nil, isEvicted: true)
         case .touched:
             return EntryApplier.Touch(before: before, after: before)
         }
     }
 
-    private func evict(_ key: RecordKey, depth: Int) throws {
-        guard depth < AudienceRules.depthMax else { return }
+    /// With what is below it; but a page that was read after this position has a record as it came back since, and
+    /// the entry that brought it back is passed over.
+    private func evict(_ key: RecordKey, at position: Position, depth: Int) throws {
+        guard depth == 0 || state.mode == .widen || position > floors[key], depth < AudienceRules.depthMax else {
+            return
+        }
         for link in context.tree.incoming[key.table] where link.isParent {
             for record in try stage[link.table].referring(link.field, to: key.record) {
-                try evict(RecordKey(table: link.table, record: record), depth: depth + 1)
+                try evict(RecordKey(table: link.table, record: record), at: position, depth: depth + 1)
             }
         }
         if key.table != Schema.ledgerIndex {
             let name = context.schema.tables[key.table].name
             for record in try stage[Schema.ledgerIndex].about(name, key.record) {
+                let entry = RecordKey(table: Schema.ledgerIndex, record: record)
+                guard state.mode == .widen || position > floors[entry] else { continue }
                 try stage[Schema.ledgerIndex].delete(record)
             }
         }

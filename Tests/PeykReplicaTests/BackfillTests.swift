@@ -86,6 +86,51 @@ private typealias F = ApplyFixture
         #expect(try replica.shown(F.key(F.customer, 1))?[0] == .text("newer"))
     }
 
+    @Test(
+        "B1: a record that a later page has stays when the log takes its parent away and back", arguments: [true, false])
+    func evictedBeforeItsPage(isFirst: Bool) throws {
+        let replica = try F.replica(schema: isFirst ? nil : F.schema)
+        if !isFirst { try replica.begin() }
+        let welcome = F.welcome(
+            .snapshot(isFirst ? .first : .horizon), head: 4, schema: isFirst ? F.schema : nil)
+        _ = try replica.replica.adopt(welcome)
+        try replica.replica.store(F.page(F.customer, [(1, F.customerRow("A"))], at: 4))
+        // The customer left at 5; its contact was made at 6, outside of what the replica sees; both came at 7.
+        try replica.replica.store(
+            F.page(F.contact, [(10, F.contactRow(of: 1, "Ali"))], at: 7, endsBackfill: true))
+        let back = [
+            F.full(F.customer, 1, F.customerRow("A")), F.full(F.contact, 10, F.contactRow(of: 1, "Ali")),
+        ]
+        let evict = Effect(key: F.key(F.customer, 1), kind: .evict(.moved))
+        let applied = try replica.replica.apply(
+            F.batch(4, 7, [F.entry(5, [evict]), F.entry(7, back)], isWhole: true))
+        #expect(applied.switched)
+        #expect(try replica.confirmed(F.key(F.contact, 10)) == F.contactRow(of: 1, "Ali"))
+        #expect(try replica.confirmed(F.key(F.customer, 1)) == F.customerRow("A"))
+        #expect(try replica.foreignKeyProblems() == 0)
+    }
+
+    @Test("B1, K7: a record that was fetched ahead, and goes with its parent, comes back with it")
+    func evictedBeforeItsFetch() throws {
+        let replica = try F.replica()
+        try replica.begin()
+        try replica.apply(0, [F.entry(1, [F.full(F.customer, 1, F.customerRow("A"))])])
+        _ = try replica.replica.store(
+            Records(position: 4, effects: [F.full(F.contact, 10, F.contactRow(of: 1, "Ali"))]))
+        let evict = Effect(key: F.key(F.customer, 1), kind: .evict(.moved))
+        try replica.apply(1, [F.entry(2, [evict])])
+        #expect(try replica.confirmed(F.key(F.contact, 10)) == nil)
+        try replica.apply(
+            2,
+            [
+                F.entry(
+                    4,
+                    [F.full(F.customer, 1, F.customerRow("A")), F.full(F.contact, 10, F.contactRow(of: 1, "Ali"))])
+            ])
+        #expect(try replica.confirmed(F.key(F.contact, 10)) == F.contactRow(of: 1, "Ali"))
+        #expect(try replica.foreignKeyProblems() == 0)
+    }
+
     @Test("S1, m8: added buckets come beside the tables, deletes meanwhile are not forgotten, edits stay")
     func widen() throws {
         let north = Grant(read: [.territory(F.north), .everyone], write: [], version: 1)

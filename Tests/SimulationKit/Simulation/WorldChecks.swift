@@ -141,6 +141,11 @@ extension SimulatedWorld {
         for anchor in anchors {
             let seen = archive.version(of: effect.key, at: anchor.position, of: anchor.epoch)
             if let seen, seen.row != nil { audiences.append(seen.audience) }
+            // Of what lies below the log's horizon the server knows the end alone (rule T1).
+            let horizon = try logHorizon()
+            if anchor.position < horizon, let known = archive.version(of: effect.key, at: horizon), known.row != nil {
+                audiences.append(known.audience)
+            }
         }
         // Where it was not there yet, what counts is where its author put it; so for later edits of it, too (rule S4).
         if audiences.isEmpty { audiences += [effect.audienceAfter].compactMap { $0 } }
@@ -151,6 +156,11 @@ extension SimulatedWorld {
         guard audiences.contains(where: { audience in grants.contains { $0.grant.writes(audience) } }) else {
             throw Finding("P20", "user \(number) changed \(effect.key) at \(entry.position), which it may not write")
         }
+    }
+
+    private func logHorizon() throws -> Position {
+        // While the server's disk fails, looking at it could fail as well; then it has collected nothing.
+        isServerFaulty ? 0 : try server.workspace.store.read { try $0.clockDocument().logHorizon }
     }
 
     /// Whether the user made the record, above the anchor.
