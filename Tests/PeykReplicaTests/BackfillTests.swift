@@ -87,7 +87,8 @@ private typealias F = ApplyFixture
     }
 
     @Test(
-        "B1: a record that a later page has stays when the log takes its parent away and back", arguments: [true, false])
+        "B1: a record that a later page has stays when the log takes its parent away and back",
+        arguments: [true, false])
     func evictedBeforeItsPage(isFirst: Bool) throws {
         let replica = try F.replica(schema: isFirst ? nil : F.schema)
         if !isFirst { try replica.begin() }
