@@ -89,11 +89,11 @@ extension Replica {
     /// Rule B2: what the server has of this replica's commits under other dots, although no answer ever came. They get
     /// their answers under the new dots as all others; but pages have them from the first one on.
     func noteKnown(_ ids: [CommitID], _ connection: Connection, _ meta: Meta) throws {
-        var last: Sequence64 = 0
-        for id in ids {
-            guard let found = try OutboxCommit.find(id, connection), found.seq < OutboxCommit.heldBase else { continue }
-            last = max(last, found.seq)
-        }
+        let places = ids.indices.map { "?\($0 + 2)" }.joined(separator: ", ")
+        let last =
+            try connection.value(
+                "SELECT max(seq) FROM peyk_commit WHERE seq BETWEEN 1 AND ?1 AND id IN (\(places))",
+                [.integer(OutboxCommit.heldBase - 1)] + ids.map { .blob($0.bytes) })?.integerValue ?? 0
         try meta.set(.knownUpTo, last)
     }
 

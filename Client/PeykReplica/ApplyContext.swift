@@ -221,11 +221,10 @@ final class ApplyContext {
     // MARK: Leaving
 
     /// Drops a record that left the scope, with everything below it (rule S3: the evict names the top).
+    /// - Parameter isNewer: what is here as of a later position stays, with what is below it.
     /// - Returns: every confirmed record that went.
     @discardableResult
-    func evict(
-        _ key: RecordKey, butNot isNewer: (RecordKey) -> Bool = { _ in false }
-    ) throws -> [RecordKey] {
+    func evict(_ key: RecordKey, butNot isNewer: (RecordKey) -> Bool = { _ in false }) throws -> [RecordKey] {
         var gone: [RecordKey] = []
         try evict(key, into: &gone, depth: 0, isNewer)
         return gone

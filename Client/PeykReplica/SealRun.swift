@@ -65,9 +65,9 @@ final class SealRun {
 
     // MARK: Statements
 
-    enum Numbered: Int { case scan, empty, unique, unused }
+    enum Numbered: Int { case scan, empty, unique, unused, digest }
 
-    static func number(_ table: Int, _ kind: Numbered) -> Int { 100 + table * 4 + kind.rawValue }
+    static func number(_ table: Int, _ kind: Numbered) -> Int { 100 + table * 8 + kind.rawValue }
     private static let insertCommit = 1
 
     private func scan(_ table: Int) throws {

@@ -156,7 +156,7 @@ extension ApplyContext {
         var pending = overlay.items.keys.filter { $0.table == index }.map(\.record)
         if let after { pending.removeAll { $0 <= after } }
         pending.sort(by: >)
-        let statement = try connection.statement(1_000_000 + index) {
+        let statement = try connection.statement(SealRun.number(index, .digest)) {
             """
             SELECT id\(TableRows.columnList(table)) FROM \(TableRows.quoted(table.name))
             WHERE ?1 IS NULL OR id > ?1 ORDER BY id

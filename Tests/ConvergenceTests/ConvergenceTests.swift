@@ -45,13 +45,18 @@ struct ConvergenceTests {
             """)
     }
 
-    @Test("replicas of one scope are equal to each other and to the server (P1)", arguments: Seeds.range)
-    func managersConverge(seed: UInt64) throws {
-        let world = try run(seed: seed, shape: World.Shape(reps: 3), steps: 150, cuts: seed % 2 == 0)
+    /// Each replica shows what the server has for its user.
+    func agree(_ world: World, seed: UInt64) throws {
         for rep in world.reps {
             compare(
                 "replica \(rep.number)", try world.dump(rep), with: try world.serverDump(as: rep.user), seed: seed)
         }
+    }
+
+    @Test("replicas of one scope are equal to each other and to the server (P1)", arguments: Seeds.range)
+    func managersConverge(seed: UInt64) throws {
+        let world = try run(seed: seed, shape: World.Shape(reps: 3), steps: 150, cuts: seed % 2 == 0)
+        try agree(world, seed: seed)
         let findings = try world.auditFindings()
         #expect(findings.isEmpty, "P2, replay with PEYK_SEEDS=\(seed): \(findings.prefix(5).joined(separator: "\n"))")
     }
@@ -60,10 +65,7 @@ struct ConvergenceTests {
     func territoriesConverge(seed: UInt64) throws {
         let world = try run(
             seed: seed, shape: World.Shape(reps: 4, territories: 2, role: .rep), steps: 150, cuts: seed % 2 == 1)
-        for rep in world.reps {
-            compare(
-                "replica \(rep.number)", try world.dump(rep), with: try world.serverDump(as: rep.user), seed: seed)
-        }
+        try agree(world, seed: seed)
         let findings = try world.auditFindings()
         #expect(findings.isEmpty, "P2, replay with PEYK_SEEDS=\(seed): \(findings.prefix(5).joined(separator: "\n"))")
     }
@@ -75,10 +77,7 @@ struct ConvergenceTests {
         let world = try run(
             seed: seed, shape: World.Shape(reps: 3, territories: 3, role: .rep), steps: 120, cuts: seed % 3 == 0,
             regrants: true)
-        for rep in world.reps {
-            compare(
-                "replica \(rep.number)", try world.dump(rep), with: try world.serverDump(as: rep.user), seed: seed)
-        }
+        try agree(world, seed: seed)
         let findings = try world.auditFindings()
         #expect(findings.isEmpty, "P2, replay with PEYK_SEEDS=\(seed): \(findings.prefix(5).joined(separator: "\n"))")
     }

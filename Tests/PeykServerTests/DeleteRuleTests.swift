@@ -1,4 +1,3 @@
-import PeykMerge
 import PeykModel
 import PeykServer
 import Testing
@@ -129,6 +128,14 @@ struct DeleteRuleTests {
         PeykModel.Operation(kind: .revive, table: Sample.table("customer"), record: record)
     }
 
+    /// As `undo` of a delete seals it: the values of then, and what they are for.
+    private func takeBack(_ deleted: CommitID, of other: RecordID, by device: Device) -> CommitID {
+        device.commit(
+            [Sample.insert("customer", other, ["name": "Other", "territory_id": Value(Office.north)])],
+            [PeykModel.Operation(kind: .undo, argument: deleted.description), revive(other)]
+        ).id
+    }
+
     @Test("D3: what was emptied with a record comes back with it, also what was written while it was away")
     func referenceComesBack() throws {
         let team = try Team()
@@ -157,16 +164,9 @@ struct DeleteRuleTests {
         let team = try Team()
         let other = Sample.id(501)
         try refer(team, to: other)
-        // As `undo` seals it: the values of then, and what they are for.
-        func undo(_ deleted: CommitID) -> CommitID {
-            team.ben.commit(
-                [Sample.insert("customer", other, ["name": "Other", "territory_id": Value(Office.north)])],
-                [PeykModel.Operation(kind: .undo, argument: deleted.description), revive(other)]
-            ).id
-        }
         // Nobody knew of the delete.
         team.ann.set("customer", other, ["name": "Better"])
-        let hidden = undo(team.ben.delete("customer", other).id)
+        let hidden = takeBack(team.ben.delete("customer", other).id, of: other, by: team.ben)
         try team.ann.sync()
         try team.syncAll()
         #expect(team.ben.answers[hidden]?.isPlain == true)
@@ -176,7 +176,7 @@ struct DeleteRuleTests {
         let deleted = team.ben.delete("customer", other).id
         try team.syncAll()
         #expect(team.ann.value("customer", team.customer, "referrer_id") == .null)
-        let plain = undo(deleted)
+        let plain = takeBack(deleted, of: other, by: team.ben)
         try team.syncAll()
         #expect(team.ben.answers[plain]?.isPlain == true)
         #expect(team.ann.value("customer", other, "name") == "Better")
@@ -191,9 +191,7 @@ struct DeleteRuleTests {
         try refer(team, to: other)
         team.ann.set("customer", other, ["name": "Better"])
         let deleted = team.ben.delete("customer", other).id
-        team.ben.commit(
-            [Sample.insert("customer", other, ["name": "Other", "territory_id": Value(Office.north)])],
-            [PeykModel.Operation(kind: .undo, argument: deleted.description), revive(other)])
+        _ = takeBack(deleted, of: other, by: team.ben)
         try team.ann.sync()
         // It has seen the update that Ben's delete loses against, and nothing of Ben's.
         try team.manager.sync()
@@ -213,20 +211,11 @@ struct DeleteRuleTests {
         let deleted = team.ben.delete("customer", other).id
         let second = team.manager.delete("customer", other).id
         try team.ben.sync()
-        team.ben.commit(
-            [Sample.insert("customer", other, ["name": "Other", "territory_id": Value(Office.north)])],
-            [PeykModel.Operation(kind: .undo, argument: deleted.description), revive(other)])
+        _ = takeBack(deleted, of: other, by: team.ben)
         try team.manager.sync()
         try team.syncAll()
         #expect(try team.office.value("customer", other, "name") == "Other")
-        let losers = try team.office.store.read { reader in
-            var texts: [String] = []
-            try reader.records(of: Schema.ledgerIndex, after: nil) { _, stored in
-                texts.append(stored.state.row.text(Schema.ledger, "losers") ?? "")
-                return true
-            }
-            return texts.joined()
-        }
+        let losers = try team.office.ledger().compactMap { $0["losers"]?.textValue }.joined()
         #expect(losers.contains(second.description) && !losers.contains(deleted.description))
         try team.check()
     }

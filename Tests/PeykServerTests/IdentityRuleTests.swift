@@ -146,9 +146,13 @@ struct IdentityRuleTests {
         team.ann.set("customer", team.customer, ["phone": "1"])
         try team.ann.connect()
         try team.ann.push()
-        // The nonce still looks fine: nothing was confirmed after the image.
-        let nonce = try team.office.store.read { try $0.document(SiteDocument.self, image.site.description) }?.nonce
-        image.nonce = nonce ?? []
+        try expectRestored(image, team)
+    }
+
+    /// Its nonce and number look fine, as if nothing had been confirmed after the image.
+    private func expectRestored(_ image: Device, _ team: Team) throws {
+        let site = try team.office.store.read { try $0.document(SiteDocument.self, image.site.description) }
+        image.nonce = try #require(site).nonce
         image.helloNumber = 100
         #expect(try image.connect().newSiteReason == .restored)
     }
@@ -160,10 +164,7 @@ struct IdentityRuleTests {
         team.ben.set("customer", team.customer, ["phone": "1"])
         try team.ben.sync()
         try team.ann.sync()
-        let site = try team.office.store.read { try $0.document(SiteDocument.self, image.site.description) }
-        image.nonce = site?.nonce ?? []
-        image.helloNumber = 100
-        #expect(try image.connect().newSiteReason == .restored)
+        try expectRestored(image, team)
     }
 
     @Test("I3: another commit under a taken dot is refused, and the next hello gives a new site")

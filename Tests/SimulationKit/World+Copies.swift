@@ -89,11 +89,10 @@ extension World {
 
     /// Puts a backup in the server's place; a new epoch begins, and the present one is given up.
     public func restoreServer(from backup: MemoryStore) throws {
-        let lost = try workspace.store.read { try $0.workspaceDocument().lineage.eras.map(\.epoch) }
+        let replaced = try workspace.store.read { try ReplacedHistory($0) }
         let restored = try Workspace(
             store: MemoryStore(copying: backup), keys: workspace.keys, environment: time.server)
-        lostEpochs += lost
-        try restored.beginEpoch(superseding: lostEpochs)
+        try restored.beginEpoch(superseding: replaced.epochs)
         workspace = restored
     }
 }

@@ -81,8 +81,6 @@ public final class World {
 
     public let time: SimulatedTime
     public internal(set) var workspace: Workspace
-    /// Epochs that restores gave up.
-    var lostEpochs: [Epoch] = []
     public internal(set) var reps: [Rep] = []
     public internal(set) var written: [Audit.Written] = []
     /// Ids in `written`: a commit keeps its id under every dot that it gets.
