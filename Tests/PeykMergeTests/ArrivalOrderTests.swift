@@ -22,7 +22,7 @@ struct ArrivalOrderTests {
         return state
     }
 
-    @Test("values, clocks and lives come out the same in every causal order", arguments: 0..<blocks)
+    @Test("values, clocks and lives come out the same in every causal order (P6)", arguments: 0..<blocks)
     func converges(block: Int) {
         for seed in UInt64(block * 50)..<UInt64(block * 50 + 50) {
             let history = History(seed: seed, count: 2 + Int(seed % 6), deletes: seed % 2 == 0 ? 0 : 25)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Bytes in and out (P29)")
 struct ByteCodecTests {
-    @Test("integers of every size come back", arguments: UInt64(0)..<5)
+    @Test("integers of every size come back (W-20)", arguments: UInt64(0)..<5)
     func integers(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         for _ in 0..<500 {
@@ -24,7 +24,7 @@ struct ByteCodecTests {
 
     static let edges: [(UInt64, Int)] = [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (.max, 10)]
 
-    @Test("a varint takes as many bytes as it must", arguments: edges)
+    @Test("a varint takes as many bytes as it must (W-20)", arguments: edges)
     func sizes(_ number: UInt64, _ count: Int) {
         var writer = ByteWriter()
         writer.varint(number)
@@ -42,7 +42,7 @@ struct ByteCodecTests {
         }
     }
 
-    @Test("values of each kind come back bit for bit")
+    @Test("values of each kind come back bit for bit (W-21)")
     func values() throws {
         let values: [Value] = [
             .null, .integer(.min), .real(-0.0), .real(.infinity), .real(.leastNonzeroMagnitude), .text("e\u{301}\0"),
@@ -99,7 +99,7 @@ struct ByteCodecTests {
         }
     }
 
-    @Test("the digest of known bytes never changes")
+    @Test("the digest of known bytes never changes (W-27)")
     func digest() {
         var digest = Digest64()
         digest.update("peyk".utf8)
@@ -165,7 +165,7 @@ struct CommitCodecTests {
         #expect(try CommitBody(decoding: body.encoded()) == body)
     }
 
-    @Test("golden bytes: the form that is hashed never changes")
+    @Test("golden bytes: the form that is hashed never changes (W-22, W-23, W-24)")
     func golden() throws {
         let body = CommitBody(
             id: Self.id, schemaVersion: 3,
@@ -212,7 +212,7 @@ struct CommitCodecTests {
         #expect(throws: DecodeError.self) { try CommitBody(decoding: [2] + [UInt8](repeating: 0, count: 40)) }
     }
 
-    @Test("a count that promises more than there is allocates nothing")
+    @Test("a count that promises more than there is allocates nothing (W-20)")
     func promises() {
         var bytes = CommitBody(id: Self.id, schemaVersion: 1, changes: []).encoded()
         bytes.removeLast()
@@ -231,7 +231,7 @@ struct AnswerTests {
         #expect(!Answer(restamped: .zero).isPlain)
     }
 
-    @Test("every reason has words for people, and only what did not enter is parked")
+    @Test("every reason has words for people, and only what did not enter is parked (W-12)")
     func reasons() {
         let told: [NoticeCode] = [.handedOff, .lost, .deleteLost, .duplicate]
         let parked: [NoticeCode] = [

@@ -97,6 +97,24 @@ private typealias F = ApplyFixture
         #expect(again.last?.envelope.clock.former.contains(first[0].id) == true)
     }
 
+    @Test("K9: what was merged under a former dot stays in the outbox until its present dot is accepted")
+    func presentDot() throws {
+        let replica = try edited(1)
+        let own = try #require(try replica.outbox().first)
+        _ = try replica.replica.adopt(F.welcome(.resume, site: Self.newSite, reason: .copied))
+        #expect(try replica.outbox().map(\.envelope.dot) == [Dot(site: Self.newSite, seq: 1)])
+        // The stream has it under its former dot, and a backup covers that: the server still waits for seq 1.
+        let sum = digest([(F.key(F.customer, 1), try replica.shown(F.key(F.customer, 1)))])
+        _ = try replica.replica.apply(F.batch(0, 1, [F.yours(1, own, digest: sum)], horizon: 1))
+        _ = try replica.replica.apply(F.batch(1, 2, [F.entry(2, [])], horizon: 2))
+        #expect(try replica.outbox().map(\.id) == [own.id])
+        #expect(try replica.outbox().map(\.envelope.dot) == [Dot(site: Self.newSite, seq: 1)])
+        try replica.replica.acknowledge(
+            Acknowledge(items: [.init(seq: 1, commit: own.id, position: 3, receipt: [])], credit: 0))
+        _ = try replica.replica.apply(F.batch(2, 3, [F.entry(3, [])], horizon: 3))
+        #expect(try replica.replica.reading { try $0.rows("SELECT 1 FROM peyk_commit").isEmpty })
+    }
+
     @Test("F66: tables emptied by another program wait for a person's word; nothing is pushed (D7)")
     func emptied() throws {
         let replica = try F.replica()

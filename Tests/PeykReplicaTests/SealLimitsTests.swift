@@ -70,7 +70,7 @@ struct SealLimitsTests {
         #expect(try SealedView.all(replica).count == 3)
     }
 
-    @Test("muted writes are not captured, and others before and after are")
+    @Test("muted writes are not captured, and others before and after are (K4)")
     func muted() throws {
         let replica = try sandbox.create()
         try replica.changing { connection in

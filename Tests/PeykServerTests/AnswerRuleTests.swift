@@ -1,8 +1,9 @@
 import PeykMerge
 import PeykModel
-import PeykServer
 import PeykSession
 import Testing
+
+@testable import PeykServer
 
 @Suite("Rules A: answers")
 struct AnswerRuleTests {
@@ -34,7 +35,7 @@ struct AnswerRuleTests {
         #expect(team.ann.answers[good.id]?.verdict == .known)
     }
 
-    @Test("A1: a receipt is bound to commit, dot, position and answer")
+    @Test("A1: a receipt is bound to commit, dot, position and answer (W-28)")
     func receipts() throws {
         let team = try Team()
         try team.ann.connect()
@@ -42,6 +43,23 @@ struct AnswerRuleTests {
         team.ann.set("customer", team.customer, ["phone": "2"])
         let both = try items(try team.ann.push())
         #expect(both[0].receipt.count == 16 && both[0].receipt != both[1].receipt)
+        let epoch = try #require(try team.office.store.read { try $0.workspaceDocument().lineage.epoch })
+        let other = Epoch(bits: UUIDBits(high: 1, low: 1))
+        let dot = Dot(site: team.ann.site, seq: both[0].seq)
+        func receipt(
+            _ commit: CommitID = both[0].commit, _ dot: Dot = dot, _ epoch: Epoch = epoch,
+            _ position: Position = both[0].position, _ verdict: Answer.Verdict = .merged
+        ) -> [UInt8] {
+            team.office.keys.receipt(commit: commit, dot: dot, epoch: epoch, position: position, verdict: verdict)
+        }
+        let all = [
+            receipt(), receipt(both[1].commit), receipt(both[0].commit, Dot(site: team.ann.site, seq: 99)),
+            receipt(both[0].commit, Dot(site: team.ben.site, seq: dot.seq)), receipt(both[0].commit, dot, other),
+            receipt(both[0].commit, dot, epoch, both[0].position + 1),
+            receipt(both[0].commit, dot, epoch, both[0].position, .known),
+        ]
+        #expect(all[0] == both[0].receipt)
+        #expect(Set(all).count == all.count)
     }
 
     @Test("A2: answers are kept until the device has applied them, and ride on the next welcome")

@@ -61,7 +61,7 @@ struct CopyRuleTests {
         #expect(Set(try team.office.workspace.revoke(team.ann.site)).isSuperset(of: [copy.site, image.site]))
     }
 
-    @Test("a key that did not sign, and a key that another replica has, are refused")
+    @Test("a key that did not sign, and a key that another replica has, are refused (W-15)")
     func refused() throws {
         let (team, copy) = try copied()
         #expect(try #require(throws: Refusal.self) { try rekey(copy, 77, signedBy: 78) }.code == .authentication)

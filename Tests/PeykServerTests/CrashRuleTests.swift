@@ -55,6 +55,55 @@ struct CrashRuleTests {
         #expect(office.warnings.all.contains { $0.contains("two crashes") })
     }
 
+    @Test(
+        "I7.2: names told beside a commit that is under suspicion are kept, and before any commit of their site (A4)",
+        arguments: [true, false])
+    func namesBesideSuspect(inOnePush: Bool) throws {
+        let store = DyingStore()
+        var (office, ann, customer) = try devices(store)
+        let poison = ann.insert(
+            "customer", DyingStore.poison, ["name": "P", "territory_id": Value(Office.north)])
+        try ann.connect()
+        #expect(throws: DyingStore.Dead.self) { try ann.push() }
+        office = try restart(office, store)
+        store.poisonIsCured()
+        ann.office = office
+        // Ann's device comes from a history that is gone, or another one does while hers is under suspicion.
+        let teller = inOnePush ? ann : try office.device(try office.user(2, "Ben", .rep, [Office.north]), key: 2)
+        try ann.connect()
+        if !inOnePush { try teller.connect() }
+        let lost = Epoch(bits: UUIDBits(high: 0xD0, low: 1))
+        let names = (1...3).map { number in
+            Witness(epoch: lost, position: Position(number), commit: CommitID(bits: UUIDBits(high: 9, low: number)))
+        }
+        func document() throws -> SiteDocument {
+            try #require(try store.read { try $0.document(SiteDocument.self, teller.site.description) })
+        }
+        var site = try document()
+        site.owesNames = true
+        try store.write { try $0.set(site) }
+        let context = try #require(teller.context)
+        let telling = PushRequest(
+            context: context, commits: inOnePush ? ann.pending : [], names: names, endsNames: true)
+        let pushing = PushRequest(context: try #require(ann.context), commits: ann.pending)
+        let results = try office.workspace.commit(inOnePush ? [telling] : [telling, pushing])
+        for result in results {
+            guard case .acknowledge(let acknowledge) = result else {
+                Issue.record("\(result)")
+                continue
+            }
+            #expect(acknowledge.expect == nil)
+        }
+        for name in names {
+            #expect(try store.read { try $0.document("name", name.commit.description) } != nil, "\(name)")
+        }
+        #expect(try !document().owesNames)
+        try ann.sync()
+        #expect(ann.answers[poison.id]?.isPlain == true)
+        #expect(try office.value("customer", customer, "name") == "Acme")
+        #expect(try office.value("customer", DyingStore.poison, "name") == "P")
+    }
+
     @Test("one crash parks nothing (A4)")
     func oneCrash() throws {
         let store = DyingStore()

@@ -36,7 +36,8 @@ struct IdentityRuleTests {
         #expect(!keys.contains(invite.code) && keys.count == 2, "only hashes are kept")
     }
 
-    @Test("I1: a signature of another key, and a certificate that the workspace did not sign, are refused")
+    @Test(
+        "I1: a hello signed for another challenge, server, site or number, and a forged certificate, are refused (W-3)")
     func proof() throws {
         let office = try Office()
         let ann = try office.device(try office.user(1, "Ann", .rep))
@@ -50,6 +51,15 @@ struct IdentityRuleTests {
             try office.workspace.admit(hello, challenge: challenge, fingerprint: Array(repeating: 1, count: 32))
         }
         #expect(relayed.code == .authentication, "another server's fingerprint")
+        // What is signed beside the challenge and the fingerprint.
+        for change in [{ $0.number += 1 }, { $0.site = SiteID(rawValue: 77) }] as [(inout Hello) -> Void] {
+            var altered = hello
+            change(&altered)
+            let refusal = try #require(throws: Refusal.self) {
+                try office.workspace.admit(altered, challenge: challenge, fingerprint: office.fingerprint)
+            }
+            #expect(refusal.code == .authentication)
+        }
         hello.certificate[20] ^= 1
         let forged = try #require(throws: Refusal.self) {
             try office.workspace.admit(hello, challenge: challenge, fingerprint: office.fingerprint)
@@ -191,7 +201,7 @@ struct IdentityRuleTests {
         #expect(try team.office.value("customer", team.customer, "phone") == "2")
     }
 
-    @Test("I4: commits are taken in seq order; a gap is answered with what must come")
+    @Test("I4: commits are taken in seq order; a gap is answered with what must come (W-5)")
     func gap() throws {
         let team = try Team()
         try team.ann.connect()

@@ -1,3 +1,4 @@
+import PeykMerge
 import PeykModel
 import PeykServer
 import PeykSession
@@ -254,6 +255,32 @@ struct RestoreRuleTests {
         #expect(try office.row("customer", customer) == nil)
         #expect(try office.row("contact", contact) == nil)
         try settle(ann, bob)
+    }
+
+    @Test(
+        "I7.3: while the refill is open no tombstone is collected, and who wrote a record is known across its deletes")
+    func remembers() throws {
+        try office.workspace.setRetention(tombstones: 0)
+        try insert(ann, customer, ["phone": "0"])
+        try bob.sync()
+        let backup = try office.backup()
+        ann.set("customer", customer, ["phone": "1"])
+        try ann.sync()
+        try bob.sync()
+        bob.delete("customer", customer)
+        try bob.sync()
+        try ann.sync()
+        try office.restore(backup)
+        try office.workspace.setRetention(tombstones: 0)
+        for _ in 0..<2 { try bob.sync() }
+        #expect(try office.record("customer", customer)?.state.isAlive == false)
+        #expect(try office.workspace.collectAll().tombstones == 0, "Ann may still come with what the delete had seen")
+        try ann.sync()
+        #expect(try office.record("customer", customer)?.state.isAlive == false, "remembered under the delete")
+        try settle(ann, bob)
+        #expect(try office.workspace.refillStatus()?.isOpen == false)
+        #expect(try office.workspace.collectAll().tombstones == 1, "and then it goes")
+        #expect(try office.ledger().isEmpty)
     }
 
     @Test("I8: what its author knows to be refused is void, and its answer is repeated")

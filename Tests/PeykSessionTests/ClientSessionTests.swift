@@ -27,7 +27,7 @@ struct ClientSessionTests {
         #expect(session.received(.batch(Sample.batch(from: 10, to: 11)), bytes: 10) == [])
     }
 
-    @Test("an invite is redeemed before hello, under the same challenge")
+    @Test("an invite is redeemed before hello, under the same challenge (W-2)")
     func enrols() {
         var session = ClientSession(purpose: .sync, workspace: "acme", mustEnrol: true)
         #expect(session.received(.challenge(Sample.challenge), bytes: 60) == [.prepareEnrol(Sample.challenge)])
@@ -125,7 +125,7 @@ struct ClientSessionTests {
         #expect(session.recordsStored([key]).last == .finish)
     }
 
-    @Test("records of a reply that is a part are asked for again, and at most four fetches are under way")
+    @Test("records of a reply that is a part are asked for again, and at most four fetches are under way (W-9)")
     func fetchesInParts() {
         var (session, _) = opened(head: 11)
         _ = session.loaded([], hasMore: false)
@@ -142,7 +142,7 @@ struct ClientSessionTests {
         #expect(session.isFetching)
     }
 
-    @Test("what a server has no room for stays pending; the rest of the sync is done first, and says when to come")
+    @Test("what a server has no room for stays pending; the rest of the sync is done first, and says when to come (W-14)")
     func postpones() {
         var (session, _) = opened(head: 11)
         #expect(session.loaded([Sample.commit(seq: 1), Sample.commit(seq: 2)], hasMore: false).count == 1)
@@ -213,7 +213,7 @@ struct ClientSessionTests {
         #expect(session.received(violation.message, bytes: 10) == [])
     }
 
-    @Test("a challenge of another workspace or version ends before anything is told")
+    @Test("a challenge of another workspace or version ends before anything is told (W-1)")
     func strangers() {
         var other = Sample.challenge
         other.workspace = "other"
@@ -225,7 +225,7 @@ struct ClientSessionTests {
         #expect(session.received(.challenge(newer), bytes: 9) == [.fail(.version(ours: 1, theirs: 2...3))])
     }
 
-    @Test("silence is asked after once, and then the session is given up")
+    @Test("silence is asked after once, and then the session is given up (W-10)")
     func silence() {
         var (session, _) = opened()
         #expect(session.timedOut() == [.send(.ping(1))])

@@ -15,7 +15,7 @@ struct CopyTests {
         return session
     }
 
-    @Test("a copy asks for a key of its own, and its session does not end before the certificate came (I3)")
+    @Test("a copy asks for a key of its own, and its session does not end before the certificate came (I3, W-15)")
     func clientRekeys() {
         var session = adopting()
         let load = ClientSession.Directive.load(after: 0, bytes: SessionLimits.pushBytes)

@@ -19,7 +19,7 @@ struct NamesTests {
         return welcome
     }
 
-    @Test("a replica of another history names what it had seen, in chunks, before its first push (I7)")
+    @Test("a replica of another history names what it had seen, in chunks, before its first push (I7.2, W-13)")
     func clientNamesFirst() {
         var session = ClientSession(purpose: .sync, workspace: "acme")
         _ = session.received(.challenge(Sample.challenge), bytes: 60)
@@ -46,7 +46,7 @@ struct NamesTests {
         return session
     }
 
-    @Test("a server takes no push of a site that still owes names (I7)")
+    @Test("a server takes no push of a site that still owes names (I7.2, W-13)")
     func serverWaitsForNames() {
         var session = server()
         let push = ClientMessage.push(Push(commits: [Sample.commit(seq: 1)]))
@@ -65,7 +65,7 @@ struct NamesTests {
         #expect(session.received(push, bytes: 100) == [.commit([Sample.commit(seq: 1)], bytes: 100)])
     }
 
-    @Test("names that nobody asked for, or too many of them, end the session (P28)")
+    @Test("names that nobody asked for, or too many of them, end the session (P28, W-13)")
     func serverRefusesNames() {
         var session = ServerSession()
         _ = session.received(.hello(Sample.hello), bytes: 300)

@@ -37,7 +37,7 @@ struct ServerSessionTests {
         #expect(session.read(batch: next, bytes: 100) == [.send(.batch(next))])
     }
 
-    @Test("a reader without credit costs no further read")
+    @Test("a reader without credit costs no further read (F-8)")
     func slowReader() {
         var (session, directives) = opened(head: 12, credit: 0)
         #expect(directives == [])
@@ -105,7 +105,7 @@ struct ServerSessionTests {
         Violation(testDescription: "fetch before hello", message: .fetch([])),
     ]
 
-    @Test("answers nothing before authentication (P30)", arguments: beforeHello)
+    @Test("answers nothing before authentication (P30, W-1)", arguments: beforeHello)
     func refusesEarly(_ violation: Violation) {
         var session = ServerSession()
         let directives = session.received(violation.message, bytes: 5)
@@ -135,7 +135,7 @@ struct ServerSessionTests {
         #expect(session.isClosed)
     }
 
-    @Test("more pushed than credit was given for ends the session")
+    @Test("more pushed than credit was given for ends the session (F-8)")
     func pushLimit() {
         var (session, _) = opened()
         let bytes = SessionLimits.frameBytes + 1_001
@@ -143,7 +143,7 @@ struct ServerSessionTests {
         #expect(directives.last == .close(Refusal(.limit, "More was pushed than the server gave credit for.")))
     }
 
-    @Test("more than eight open questions end the session")
+    @Test("more than eight open questions end the session (W-9)")
     func questions() {
         var (session, _) = opened()
         let ask = ClientMessage.digest(DigestRequest())

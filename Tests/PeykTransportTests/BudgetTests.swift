@@ -20,7 +20,7 @@ struct BudgetTests {
             .get()
     }
 
-    @Test("who announces a long frame waits until there is room for it; short ones pass; all is given back")
+    @Test("who announces a long frame waits until there is room for it; short ones pass; all is given back (F-8)")
     func line() async throws {
         let size = 1 << 20
         let budget = FrameBudget(bytes: size + 100)

@@ -73,6 +73,19 @@ struct ConnectionTests {
         return channel
     }
 
+    @Test("a frame is a length of four bytes, big-endian, that does not count itself, and the body (F-3)")
+    func layout() async throws {
+        let server = try await TestServer(.plaintext)
+        let body = (0..<258).map { UInt8(truncatingIfNeeded: $0) }
+        let raw = try await rawSocket(server.listener.port, [0, 0, 1, 2] + body + [0, 0, 0, 1, 7, 0, 0])
+        let side = try #require(await server.nextReceiver())
+        #expect(await side.next(3) == [.opened, .received(body), .received([7])])
+        try await raw.writeAndFlush(ByteBuffer(bytes: [0, 0] as [UInt8]))
+        #expect(await side.next(1) == [.received([])], "however it is cut")
+        try? await raw.close()
+        await server.listener.close()
+    }
+
     @Test("a frame of 4 GB is refused by its length alone, and ends the connection")
     func hugeFrame() async throws {
         let server = try await TestServer(.plaintext)
@@ -84,7 +97,7 @@ struct ConnectionTests {
         await server.listener.close()
     }
 
-    @Test("the limit of greetings is exact, and rises when the owner says so")
+    @Test("the limit of greetings is exact, and rises when the owner says so (F-4)")
     func limit() async throws {
         let server = try await TestServer(.plaintext)
         let client = try await server.connect(.plaintext)

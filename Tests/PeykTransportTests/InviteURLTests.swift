@@ -21,7 +21,7 @@ struct InviteURLTests {
         ),
     ]
 
-    @Test("an invite is read and printed the same", arguments: good.indices)
+    @Test("an invite is read and printed the same (F-9)", arguments: good.indices)
     func roundTrip(_ index: Int) throws {
         let (text, invite) = Self.good[index]
         #expect(try InviteURL(parsing: text) == invite)
@@ -41,7 +41,7 @@ struct InviteURLTests {
         ("peyk://a:1/w#\(code).\(code)", .fingerprint),
     ]
 
-    @Test("what is no invite is refused by the part that is wrong", arguments: bad.indices)
+    @Test("what is no invite is refused by the part that is wrong (F-9)", arguments: bad.indices)
     func refuses(_ index: Int) {
         #expect(throws: Self.bad[index].error, "\(Self.bad[index].text)") {
             try InviteURL(parsing: Self.bad[index].text)
@@ -66,7 +66,7 @@ struct InviteURLTests {
         for text in ["A", "AB", "-_9", "AA=", "A+/A", "é"] { #expect(Base64URL.decode(text) == nil, "\(text)") }
     }
 
-    @Test("a fingerprint is SHA-256 of the certificate")
+    @Test("a fingerprint is SHA-256 of the certificate (W-28)")
     func fingerprint() {
         #expect(
             "\(Fingerprint(certificateDER: Array("abc".utf8)))" == "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0")

@@ -90,7 +90,7 @@ struct PageCompressionTests {
         #expect(PageCompression.compress(page(noise)).rawBytes == 0)
     }
 
-    @Test("a bomb, a lie about the size and cut data are refused within the declared memory")
+    @Test("a bomb, a lie about the size and cut data are refused within the declared memory (W-26)")
     func hostile() {
         let packed = PageCompression.compress(page([UInt8](repeating: 0, count: 1 << 20)))
         #expect(packed.payload.count < 200)

@@ -38,7 +38,7 @@ struct GoldenVectorTests {
         }
     }
 
-    @Test("a client's message has these bytes and no others", arguments: Samples.client.map(\.name))
+    @Test("a client's message has these bytes and no others (W-29)", arguments: Samples.client.map(\.name))
     func client(_ name: String) throws {
         let message = try #require(Samples.client.first { $0.name == name }?.message)
         let bytes = WireCodec.encode(message)
@@ -46,7 +46,7 @@ struct GoldenVectorTests {
         #expect(try WireCodec.decodeClient(bytes) == message)
     }
 
-    @Test("a server's message has these bytes and no others", arguments: Samples.server.map(\.name))
+    @Test("a server's message has these bytes and no others (W-29)", arguments: Samples.server.map(\.name))
     func server(_ name: String) throws {
         let message = try #require(Samples.server.first { $0.name == name }?.message)
         let bytes = WireCodec.encode(message)
@@ -54,7 +54,7 @@ struct GoldenVectorTests {
         #expect(try WireCodec.decodeServer(bytes) == message)
     }
 
-    @Test("a row page has these bytes and no others")
+    @Test("a row page has these bytes and no others (W-25, W-29)")
     func rowPage() throws {
         let bytes = RowPageSamples.mixed().finish()
         #expect(try bytes == Self.vector("row-page", bytes))

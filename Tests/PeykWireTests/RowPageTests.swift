@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Row pages (B1)")
 struct RowPageTests {
-    @Test("rows come out as they went in", arguments: [0, 1, 2, 3, 255, 2_000])
+    @Test("rows come out as they went in (W-25)", arguments: [0, 1, 2, 3, 255, 2_000])
     func roundTrip(count: Int) throws {
         let rows = RowPageSamples.customers(count, seed: 7)
         let builder = RowPageSamples.build(rows, columns: 7)

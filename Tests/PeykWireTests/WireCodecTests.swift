@@ -21,7 +21,7 @@ struct WireCodecTests {
         .resume, .widen(added: []), .snapshot(.first), .snapshot(.horizon), .snapshot(.restored), .snapshot(.asked),
     ]
 
-    @Test("every way to go on, with every role and reason", arguments: entrances)
+    @Test("every way to go on, with every role and reason (W-4)", arguments: entrances)
     func variants(_ entrance: Entrance) throws {
         var welcome = Samples.welcome
         welcome.entrance = entrance
@@ -63,7 +63,7 @@ struct WireCodecTests {
         #expect(throws: Never.self) { try WireCodec.decodeClient(bytes, limit: bytes.count) }
     }
 
-    @Test("messages of a later version are refused by name, their unknown fields are passed over")
+    @Test("messages of a later version are refused by name, their unknown fields are passed over (F-6)")
     func unknown() throws {
         // Field 99 of the frame, with an empty message.
         #expect(throws: WireError.unknownMessage) { try WireCodec.decodeClient([0x9A, 0x06, 0x00]) }
@@ -72,7 +72,7 @@ struct WireCodecTests {
         #expect(try WireCodec.decodeClient(ping + [0x9A, 0x06, 0x01, 0x00]) == .ping(4))
     }
 
-    @Test("a frame of millions of empty parts is refused before memory is taken (P28)")
+    @Test("a frame of millions of empty parts is refused before memory is taken (P28, F-5)")
     func parts() {
         // A push of empty commits: field 3, then field 2 of length 0, again and again.
         let many = FrameShape.messagesMax + 1
@@ -106,7 +106,7 @@ struct WireCodecTests {
         #expect(throws: WireError.self, "\(Self.broken[index].name)") { try WireCodec.decodeClient(bytes) }
     }
 
-    @Test("more records at once than allowed are refused")
+    @Test("more records at once than allowed are refused (W-9)")
     func fetchLimit() throws {
         let keys = (0...SessionLimits.fetchKeys).map { RecordKey(table: 1, record: Samples.record(UInt64($0))) }
         #expect(throws: WireError.self) { try WireCodec.decodeClient(WireCodec.encode(.fetch(keys))) }
