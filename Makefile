@@ -79,7 +79,9 @@ MINUTES ?= 0
 STORIES ?= 100000
 # Of some 1.8 million stories each so many-th is told; a prime, so that it goes through all kinds.
 STRIDE ?= 17
-SIMULATE = PEYK_TARGETS=peyk-simulate $(SWIFT) build -c release --scratch-path .build-simulate
+# Swift's libraries and SQLite in one piece with the program: a sixth less time for each seed.
+SIMULATE = PEYK_TARGETS=peyk-simulate $(SWIFT) build -c release --scratch-path .build-simulate --static-swift-stdlib \
+	-Xlinker --whole-archive -Xlinker -l:libsqlite3.a -Xlinker --no-whole-archive -Xlinker -lm
 
 simulate: deps ## Simulate SEEDS=… seeds from START=…, or MINUTES=… of them; failing ones shrink into seeds/simulation
 	@$(SIMULATE) --product peyk-simulate

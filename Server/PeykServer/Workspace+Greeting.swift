@@ -92,7 +92,7 @@ extension Workspace {
             throw Refusal(.foreign, "The device is not enrolled in the workspace “\(name)”. Nothing was changed.")
         }
         let signed = hello.signedBytes(challenge: challenge.nonce, fingerprint: fingerprint)
-        guard WorkspaceKeys.isValid(hello.signature, for: signed, by: certificate.deviceKey) else {
+        guard environment.isValidSignature(hello.signature, signed, certificate.deviceKey) else {
             throw Refusal(
                 .authentication, "The device could not prove its key to this server. Nothing was changed; sync again.")
         }

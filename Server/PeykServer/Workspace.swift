@@ -12,6 +12,10 @@ public struct ServerEnvironment: Sendable {
     public var warn: @Sendable (String) -> Void
     /// Milliseconds of a clock that only goes on, from any start: for leases (rule T1).
     public var uptime: @Sendable () -> Int64
+    /// Whether a greeting's signature is of these bytes and by this key: Ed25519.
+    public var isValidSignature: @Sendable (_ signature: [UInt8], _ bytes: [UInt8], _ key: [UInt8]) -> Bool = {
+        WorkspaceKeys.isValid($0, for: $1, by: $2)
+    }
 
     /// - Parameter uptime: nil takes `now`, for tests whose clock never jumps.
     public init(

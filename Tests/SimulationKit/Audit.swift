@@ -126,6 +126,7 @@ public struct Audit {
             if holds(cellChange.write, cell, present) { continue }
             if isSuperseded(key, cell: cell, by: entry) || mentions(key, cell.name, entry) { continue }
             if try isEmptied(cellChange.write, cell, table, present) { continue }
+            if isTakenOut(cellChange.write, key, cell, present, after: entry) { continue }
             findings.append(
                 "\(place).\(cell.name) \(cellChange.write) is gone, now \(cell.fields.map { present[$0] })")
         }
@@ -155,13 +156,30 @@ public struct Audit {
             let set = now.textValue.flatMap { ValueSet(json: $0) }?.elements ?? []
             return added.allSatisfy { set.contains($0) }
         case .text(let base, let new):
-            let old = Set((base ?? "").split(separator: "\n", omittingEmptySubsequences: false))
-            let lines = Set((now.textValue ?? "").split(separator: "\n", omittingEmptySubsequences: false))
-            let fresh = (new ?? "").split(separator: "\n", omittingEmptySubsequences: false).filter {
-                !old.contains($0)
-            }
-            return fresh.allSatisfy { lines.contains($0) }
+            return Self.lines(new).subtracting(Self.lines(base)).isSubset(of: Self.lines(now.textValue))
         }
+    }
+
+    private static func lines(_ text: String?) -> Set<Substring> {
+        Set((text ?? "").split(separator: "\n", omittingEmptySubsequences: false))
+    }
+
+    /// Whether each line that is missing was in the text that a later writer read, who took it out knowingly: a text
+    /// that its author had changed back is what she saw, although she had not seen these two writes (rule M6).
+    private func isTakenOut(
+        _ write: CellWrite, _ key: RecordKey, _ cell: Cell, _ present: Row, after entry: LogEntry
+    ) -> Bool {
+        guard case .text(let base, let new) = write, let field = cell.fields.first else { return false }
+        var missing = Self.lines(new).subtracting(Self.lines(base)).subtracting(Self.lines(present[field].textValue))
+        for later in touching[key] ?? [] where later.position > entry.position {
+            for change in written[later.commit]?.body.changes ?? []
+            where RecordKey(table: change.table, record: change.record) == key {
+                for case (cell.tag, .text(let read, let written)) in change.cells.map({ ($0.cell, $0.write) }) {
+                    missing.subtract(Self.lines(read).subtracting(Self.lines(written)))
+                }
+            }
+        }
+        return missing.isEmpty
     }
 
     /// Whether a later position whose author had seen this one wrote the cell, or deleted or made the record anew.

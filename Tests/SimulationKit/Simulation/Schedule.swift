@@ -107,9 +107,12 @@ public struct Schedule: Hashable, Sendable {
         // Swarm: each run goes without some kinds of fault, so that rare ones are not drowned by frequent ones.
         var weights: [(Kind, Int)] = []
         for (kind, weight) in Self.weights where !without.contains(kind) {
-            let isBasic = kind == .edit || kind == .sync
-            if !isBasic, random.chance(40) { continue }
-            weights.append((kind, weight))
+            switch kind {
+            case .edit: weights.append((kind, weight))
+            // Some go home every day, some once a month.
+            case .sync: weights.append((kind, weight >> random.draw(3)))
+            default: if random.chance(60) { weights.append((kind, weight)) }
+            }
         }
         let total = weights.reduce(0) { $0 + $1.1 }
         var steps: [Step] = []

@@ -262,7 +262,10 @@ final class SimulatedClient {
         case .prepareHello(let challenge):
             var hello = try replica.hello(program: "simulation", wallTime: clock.now)
             let signed = hello.signedBytes(challenge: challenge.nonce, fingerprint: SimulatedServer.fingerprint)
-            hello.signature = Array(try certified(replica).signature(for: signed))
+            let key = try certified(replica)
+            hello.signature = Array(try key.signature(for: signed))
+            KnownSignatures.shared.note(
+                hello.signature, of: signed, by: Array(key.publicKey.rawRepresentation))
             return link.session.prepared(hello)
         case .adopt(let welcome):
             let adoption = try replica.adopt(welcome)

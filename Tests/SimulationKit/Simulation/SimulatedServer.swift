@@ -37,8 +37,8 @@ final class SimulatedServer {
         _ disk: SimulatedDisk, _ keys: WorkspaceKeys, _ time: SimulatedTime, _ journal: SimulatedJournal
     ) throws -> Workspace {
         let workspace = try Workspace(
-            store: SQLiteStore(path: disk.folder + "/server.sqlite"), keys: keys, environment: time.server,
-            journal: journal)
+            store: SQLiteStore(path: disk.folder + "/server.sqlite"), keys: keys,
+            environment: KnownSignatures.shared.checking(time.server), journal: journal)
         try workspace.replayJournal()
         return workspace
     }
@@ -72,8 +72,8 @@ final class SimulatedServer {
         let lost = try stop(losing: loss)
         try disk.replace(with: files)
         let workspace = try Workspace(
-            store: SQLiteStore(path: disk.folder + "/server.sqlite"), keys: keys, environment: time.server,
-            journal: journal)
+            store: SQLiteStore(path: disk.folder + "/server.sqlite"), keys: keys,
+            environment: KnownSignatures.shared.checking(time.server), journal: journal)
         try prepare(workspace)
         try (workspace.store as? SQLiteStore)?.checkpoint()
         self.workspace = workspace
