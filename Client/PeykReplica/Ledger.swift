@@ -71,9 +71,10 @@ extension Replica {
         }
     }
 
-    /// Writes a loser's value back as a new edit, and closes the entry.
+    /// Writes a loser's value back as a new edit, or what was there before edits that were handed off, and closes the
+    /// entry.
     ///
-    /// - Parameter loser: index in ``LedgerEntry/losers``.
+    /// - Parameter loser: index in ``LedgerEntry/losers``; without meaning for what was handed off.
     /// - Throws: ``ReplicaError`` where the entry has no such loser or the record is gone.
     @discardableResult
     public func restoreConflict(_ id: RecordID, loser: Int = 0) throws -> WriteResult {
@@ -99,6 +100,15 @@ extension Replica {
                 try write.delete(table.name, entry.record)
             case .revived:
                 throw ReplicaError.cannotUndo(reason: "delete the record if it should be gone")
+            case .handedOff:
+                let values = entry.base.filter { table.fieldIndex($0.key) != nil }
+                guard !values.isEmpty else {
+                    throw ReplicaError.cannotUndo(reason: "the entry has no former values to restore")
+                }
+                if try leavesClosedStage(values, entry, table, write) {
+                    try write.operation(.reopen, table: table.name, record: entry.record)
+                }
+                try write.update(table.name, entry.record, values)
             }
             try write.operation(.settle, table: Schema.ledger.name, record: entry.id)
         }

@@ -22,7 +22,7 @@ public final class Replica: Sendable {
     let overlay = OverlayCache()
 
     /// The file's layout, for programs of other versions.
-    static let layoutVersion: Int64 = 2
+    static let layoutVersion: Int64 = 3
 
     private init(home: String, database: Database, environment: ReplicaEnvironment) {
         self.home = home
@@ -100,28 +100,20 @@ public final class Replica: Sendable {
                     throw ReplicaError.notAReplica(path: path, reason: "it has no table peyk_meta")
                 }
                 let version = try Meta(connection: connection).integer(.layout) ?? 0
-                guard version == layoutVersion else {
+                guard (oldestLayoutVersion...layoutVersion).contains(version) else {
                     throw ReplicaError.notAReplica(
                         path: path, reason: "its layout \(version) needs another version of this program")
                 }
                 try replica.state.refresh(connection)
             }
             if !readOnly, !isDiskFull {
-                try replica.addTables()
+                try replica.bringUpToDate()
                 try replica.seal()
             }
             return replica
         } catch {
             throw ReplicaError.wrapping(error)
         }
-    }
-
-    /// What files of former versions lack.
-    private func addTables() throws {
-        let isWhole = try database.read {
-            try $0.value("SELECT 1 FROM sqlite_schema WHERE name = 'peyk_token'") != nil
-        }
-        if !isWhole { try database.write { try $0.execute(Layout.addedTables) } }
     }
 
     /// Ends the use of the file. Further calls throw. Also happens by itself when the replica is released.

@@ -239,4 +239,6 @@ public enum LedgerKind: String, Hashable, Sendable, CaseIterable {
     case incarnation
     /// Two rows collide on what should be unique (rule D4).
     case duplicate
+    /// Written while its author had the record, and merged after it had moved away: for whoever has it now (rule S4).
+    case handedOff = "handed-off"
 }

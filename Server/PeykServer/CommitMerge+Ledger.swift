@@ -69,6 +69,34 @@ extension CommitMerge {
         }
     }
 
+    /// Tells the author that the record has moved, and whoever has it now what was written to it and what was there
+    /// before (rule S4). What one author hands off stands together until somebody has settled it.
+    func handOff(_ index: Int, _ key: RecordKey, _ table: Table, before: StoredRecord?) throws {
+        notices.append(Answer.Notice(change: index, code: .handedOff))
+        let had = before.flatMap { $0.state.isAlive ? $0.state.row : nil }
+        let has = try current(key).flatMap { $0.state.isAlive ? $0.state.row : nil }
+        // What lost has an entry of its own.
+        guard had != has else { return }
+        var old: [String: JSON] = [:]
+        var new: [String: JSON] = [:]
+        if let had, let has {
+            for (field, definition) in table.fields.enumerated() where had[field] != has[field] {
+                old[definition.name] = JSON(had[field])
+                new[definition.name] = JSON(has[field])
+            }
+        }
+        let isSame: (LedgerRow) -> Bool = { $0.winner?["user"] == self.userID.map { .string($0.description) } }
+        try write(key, table, cell: nil, kind: .handedOff, rule: "moved", isOpen: false, matching: isSame) { row in
+            // As it was before all that she handed off; as she left it.
+            let first = row.text("base").flatMap { try? JSON(parsing: $0) }?.objectValue ?? [:]
+            let last = row.winner?["value"]?.objectValue ?? [:]
+            let base = first.merging(old) { first, _ in first }
+            if !base.isEmpty { row.set("base", .text(JSON.object(base).text)) }
+            row.winner = try self.claim(
+                self.writer, has == nil ? nil : .object(had == nil ? [:] : last.merging(new) { _, new in new }))
+        }
+    }
+
     private static func join(_ loser: JSON, to row: inout LedgerRow) {
         row.losers = row.losers.filter { $0["commit"] != loser["commit"] } + [loser]
     }
@@ -109,14 +137,14 @@ extension CommitMerge {
     /// Changes the entry of this record, cell and kind that is not settled, or makes one.
     private func write(
         _ key: RecordKey, _ table: Table, cell: String?, kind: LedgerKind, rule: String, isOpen: Bool,
-        _ body: (inout LedgerRow) -> Void
+        matching: (LedgerRow) -> Bool = { _ in true }, _ body: (inout LedgerRow) throws -> Void
     ) throws {
         for id in try transaction.ledgerEntries(of: key) {
             let entryKey = RecordKey(table: Schema.ledgerIndex, record: id)
             guard let stored = try current(entryKey) else { continue }
             var row = LedgerRow(stored.state.row)
-            guard !row.isSettled, row.kind == kind, row.cell == cell else { continue }
-            body(&row)
+            guard !row.isSettled, row.kind == kind, row.cell == cell, matching(row) else { continue }
+            try body(&row)
             row.set("rule", .text(rule))
             row.set("position", .integer(writer.position))
             if isOpen { row.open() }
@@ -128,7 +156,7 @@ extension CommitMerge {
         var row = LedgerRow(key, table: table.name, cell: cell, kind: kind, rule: rule, time: now)
         row.set("position", .integer(writer.position))
         if isOpen { row.open() }
-        body(&row)
+        try body(&row)
         row.readers = try current(key)?.audience.readers ?? []
         let entryKey = RecordKey(table: Schema.ledgerIndex, record: nextLedgerID())
         touch(entryKey, nil)

@@ -226,7 +226,7 @@ final class CommitMerge {
         if isInsert, undoes != nil, stored != nil {
             // The undo of a delete, and no new record (rule D2): it comes back with its own last values.
             try revive(key)
-            if right == .handedOff { notices.append(Answer.Notice(change: index, code: .handedOff)) }
+            if right == .handedOff { try handOff(index, key, table, before: stored) }
             return
         }
         let outcome = try decide(change, key, stored, table)
@@ -236,7 +236,7 @@ final class CommitMerge {
         }
         for refusal in refusals + outcome.refusals { note(index, refusal) }
         if let state = outcome.state, state != stored?.state { try put(state, at: key, stored) }
-        if right == .handedOff { notices.append(Answer.Notice(change: index, code: .handedOff)) }
+        if right == .handedOff { try handOff(index, key, table, before: stored) }
         if change.kind != .delete || outcome.state?.isAlive == false {
             try remember(change, key, except: outcome.refusals.map(\.cell))
         }

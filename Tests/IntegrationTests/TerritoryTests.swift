@@ -42,6 +42,21 @@ struct TerritoryTests {
             try await omid.sync()
             #expect(try await omid.value("SELECT industry FROM customer WHERE id = '\(customer)'") == "Shipping")
             #expect(try await omid.value("SELECT name FROM contact WHERE id = '\(contact)'") == "Sara")
+            // Omid sees what Anna wrote when it was no longer hers, and what was there before; he puts that back.
+            let handed = try await omid.peyk("conflicts", "list", "--format", "json").json().rows
+            #expect(handed.count == 1 && handed.first?["kind"].text == "handed-off", "\(handed)")
+            let entry = try #require(handed.first?["id"].text)
+            let shown = try await omid.peyk("conflicts", "show", entry)
+            #expect(shown.out.contains("written by who had it: Industry: Shipping"), "\(shown)")
+            #expect(shown.out.contains("before: Industry: (empty)"), "\(shown)")
+            let persian = try await omid.peyk("conflicts", "show", entry, "--lang", "fa")
+            #expect(persian.out.contains("نوشتهٔ مسئول پیشین: صنعت: Shipping"), "\(persian)")
+            try await omid.peyk("conflicts", "restore", entry)
+            #expect(try await omid.value("SELECT industry IS NULL FROM customer WHERE id = '\(customer)'") == "1")
+            try await omid.sync()
+            try await omid.sync()
+            #expect(try await omid.peyk("conflicts", "list", "--format", "json").json().rows == [], "it is settled")
+
             try await anna.sync()
             #expect(try await anna.peyk("pending", "--format", "json").json().rows == [], "nothing waits for ever")
         }

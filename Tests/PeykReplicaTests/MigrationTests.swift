@@ -115,6 +115,31 @@ struct MigrationTests {
         #expect(try replica.read { try $0.row("deal", id(1)) } == nil)
     }
 
+    @Test("a file of layout 2 is brought up to date: its ledger takes what was handed off (S4)")
+    func formerLayout() throws {
+        let replica = try sandbox.create()
+        let name = Schema.ledger.name
+        try replica.database.write { connection in
+            let text = try #require(
+                try connection.value("SELECT sql FROM sqlite_schema WHERE name = ?1", [.text(name)])?.textValue)
+            let former = text.replacingOccurrences(of: " OR \"kind\" = 'handed-off'", with: "")
+            #expect(former != text)
+            try connection.rewriteSchema(ofTable: name, to: former)
+            try connection.run("UPDATE peyk_meta SET value = 2 WHERE key = 'layout'")
+        }
+        try replica.close()
+        for _ in 0..<2 {
+            let again = try sandbox.open()
+            try again.database.write { connection in
+                #expect(try connection.value("SELECT value FROM peyk_meta WHERE key = 'layout'") == .integer(3))
+                let text = try connection.value("SELECT sql FROM sqlite_schema WHERE name = ?1", [.text(name)])
+                #expect(text?.textValue?.contains("'duplicate' OR \"kind\" = 'handed-off'") == true)
+                #expect(try connection.rows("PRAGMA integrity_check") == [[.text("ok")]])
+            }
+            try again.close()
+        }
+    }
+
     @Test("a file of a newer layout is refused, and says what to do")
     func newer() throws {
         let replica = try sandbox.create()

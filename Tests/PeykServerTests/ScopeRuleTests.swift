@@ -143,6 +143,39 @@ struct ScopeRuleTests {
         try border.check()
     }
 
+    @Test("S4: the new rep finds in the ledger who wrote what after the move, and what was there before")
+    func handedOffLedger() throws {
+        let border = try Border()
+        border.ann.set("customer", border.customer, ["phone": "1"])
+        border.ann.set("customer", border.customer, ["phone": "2", "name": "Renamed"])
+        border.ann.insert("contact", Sample.id(542), ["name": "New", "customer_id": Value(border.customer)])
+        let gone = border.ann.delete("contact", border.contact)
+        try border.move()
+        try border.syncAll()
+        let entries = try border.office.ledger().filter { $0["kind"] == "handed-off" }
+        #expect(entries.map { $0["state"] } == ["noted", "noted", "noted"])
+        func entry(_ record: RecordID) throws -> (base: JSON, winner: JSON) {
+            let found = try #require(entries.first { $0["record_id"] == Value(record) })
+            func json(_ name: String) throws -> JSON {
+                try found[name]?.textValue.map { try JSON(parsing: $0) } ?? .null
+            }
+            return (try json("base"), try json("winner"))
+        }
+        // Two commits of one author stand together: as it was before both, and as she left it.
+        let edited = try entry(border.customer)
+        #expect(edited.base == ["phone": .null, "name": "Acme"])
+        #expect(edited.winner["value"] == ["phone": "2", "name": "Renamed"])
+        #expect(edited.winner["user"]?.stringValue == border.ann.user.description)
+        #expect(try entry(Sample.id(542)).winner["value"] == [:])
+        let deleted = try entry(border.contact)
+        #expect(deleted.winner["value"] == nil && deleted.winner["commit"]?.stringValue == gone.id.description)
+        // They are where the records are, and nowhere else.
+        let ledger = Schema.ledgerIndex
+        #expect(border.sam.rows.keys.count { $0.table == ledger } == 3)
+        #expect(border.ann.rows.keys.count { $0.table == ledger } == 0)
+        try border.check()
+    }
+
     @Test("S4: what she wrote to her own new record is handed off with it, also where its parent had moved before")
     func handedOffChild() throws {
         let border = try Border()

@@ -68,6 +68,10 @@ struct SimulateCommand {
             print("peyk-simulate: \(problem)")
             return 64
         }
+        guard start > 0, stride > 0 else {
+            print("peyk-simulate: --start and --stride count from 1")
+            return 64
+        }
         if let stories { return runStories(stories) }
         return files.isEmpty ? runSeeds() : runFiles()
     }
@@ -187,8 +191,7 @@ private struct Totals {
           \(steps) operations, \(sessions) sessions, \(frames) frames, \(commits) commits, \(positions) positions, \
         \(stops) stops with \(lost) writes lost, \(faults) disk faults, \(expired) leases run out, \
         \(collected) tombstones collected, \(settled) undone or settled, \
-        \(backups) backups, \(restores) restores, \
-          \(checks) comparisons with the server
+        \(backups) backups, \(restores) restores, \(checks) comparisons with the server
         """
     }
 }

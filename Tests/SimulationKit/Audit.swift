@@ -64,7 +64,9 @@ public struct Audit {
         let ledgerTable = Schema.ledger
         try reader.records(of: Schema.ledgerIndex, after: nil) { _, stored in
             let row = stored.state.row
-            if let name = row.text(ledgerTable, "table_name"), let table = reader.schema.tableIndex(name),
+            // What was handed off may have been lost all the same.
+            if row.text(ledgerTable, "kind") != LedgerKind.handedOff.rawValue,
+                let name = row.text(ledgerTable, "table_name"), let table = reader.schema.tableIndex(name),
                 let record = row.text(ledgerTable, "record_id").flatMap({ RecordID($0) })
             {
                 let texts = ["cell", "kind", "winner", "losers"].map { row.text(ledgerTable, $0) ?? "" }

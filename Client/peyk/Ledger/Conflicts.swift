@@ -91,18 +91,27 @@ struct Conflicts: AsyncParsableCommand {
                 place.console.say(
                     "  \(view.kind(entry)) · \(show.say("rule", "قاعده")) \(entry.rule) · \(view.state(entry)) · "
                         + "\(show.say("position", "جایگاه")) \(show.number(entry.position))")
+                let isHandedOff = entry.kind == LedgerKind.handedOff.rawValue
                 if entry.base != .null {
-                    place.console.say("  " + show.say("before: ", "پیش از آن: ") + view.value(entry.base, entry))
+                    let before = isHandedOff ? view.handedOff(entry.base, entry) : view.value(entry.base, entry)
+                    place.console.say("  " + show.say("before: ", "پیش از آن: ") + before)
                 }
                 if let winner = entry.winner {
-                    claim(winner, show.say("won: ", "برنده: "), view.won(winner, entry), view, place)
+                    let label =
+                        isHandedOff
+                        ? show.say("written by who had it: ", "نوشتهٔ مسئول پیشین: ") : show.say("won: ", "برنده: ")
+                    claim(winner, label, view.won(winner, entry), view, place)
                 }
                 for loser in entry.losers {
                     claim(loser, show.say("lost: ", "بازنده: "), view.lost(loser, entry), view, place)
                 }
-                if entry.state != "settled", entry.kind == "field" || entry.kind == "delete" {
+                if entry.state != "settled", entry.kind == "field" || entry.kind == "delete" || entry.base != .null {
+                    let restore =
+                        isHandedOff
+                        ? show.say("Put back what was there:", "بازگرداندن مقدار پیشین:")
+                        : show.say("Bring the loser back:", "بازگرداندن بازنده:")
                     place.console.say(
-                        "\n" + show.say("Bring the loser back:", "بازگرداندن بازنده:")
+                        "\n" + restore
                             + "  peyk conflicts restore \(entry.id.prefix(13))\n"
                             + show.say("Leave it as it is:   ", "پذیرفتن:")
                             + "  peyk conflicts accept \(entry.id.prefix(13))")
@@ -162,12 +171,13 @@ struct Conflicts: AsyncParsableCommand {
             let place = try home.open()
             let (entry, shown) = try place.replica.read { read in
                 let entry = try LedgerWork.entry(id, place, read)
+                let view = LedgerView(place: place, names: place.names(in: read))
+                if entry.kind == LedgerKind.handedOff.rawValue { return (entry, view.handedOff(entry.base, entry)) }
                 guard entry.losers.indices.contains(loser - 1) else {
                     throw Failure(
                         .usage, "The entry has \(entry.losers.count) losers. Nothing was changed.",
                         "این ناسازگاری \(entry.losers.count) بازنده دارد. چیزی تغییر نکرد.")
                 }
-                let view = LedgerView(place: place, names: place.names(in: read))
                 return (entry, view.lost(entry.losers[loser - 1], entry))
             }
             guard let record = RecordID(entry.id) else { return }

@@ -99,8 +99,30 @@ struct LedgerView {
         switch entry.kind {
         case "delete": show.say("its edit", "ویرایش")
         case "revived": show.say("its child", "زیررکورد")
+        case "handed-off": handedOff(claim.value, entry)
         default: value(claim.value, entry)
         }
+    }
+
+    /// What was written to a record that had moved: each field with its label.
+    func handedOff(_ json: JSON, _ entry: LedgerRow) -> String {
+        guard let table = place.schema.table(named: entry.table), let members = json.objectValue else {
+            return show.say("(deleted)", "(حذف‌شده)")
+        }
+        guard !members.isEmpty else { return show.say("(added)", "(افزوده)") }
+        let view = place.view(table, names)
+        var row = Row(Array(repeating: .null, count: table.fields.count))
+        var fields: [Int] = []
+        for (field, definition) in table.fields.enumerated() {
+            guard let value = members[definition.name]?.value else { continue }
+            row[field] = value
+            if !Self.isCurrency(definition, in: table) { fields.append(field) }
+        }
+        return fields.map { field in
+            let text = view.text(field, of: row)
+            return show.label(table.fields[field].labels, else: table.fields[field].name) + ": "
+                + (text.isEmpty ? show.say("(empty)", "(خالی)") : text)
+        }.joined(separator: " · ")
     }
 
     /// What lost, in words.
@@ -166,6 +188,7 @@ struct LedgerView {
         case "revived": show.say("delete against child", "حذف در برابر زیررکورد")
         case "incarnation": show.say("written while deleted or re-created", "نوشته‌شده هنگام حذف یا بازسازی")
         case "duplicate": show.say("probable duplicate", "احتمالاً تکراری")
+        case "handed-off": show.say("handed off", "واگذارشده")
         default: entry.kind
         }
     }
