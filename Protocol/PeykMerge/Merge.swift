@@ -88,8 +88,10 @@ private func inserted(_ change: Change, _ clock: RowClock, _ context: MergeConte
     let bare = Change(table: change.table, record: change.record, kind: .insert, cells: change.cells)
     // Late under a remembered delete, it comes back deleted (rule I7.4).
     let isAlive = !context.successors.contains { $0.kind == .delete }
-    outcome.state = plainEffect(of: bare, on: nil, in: table).map {
-        RecordState(row: $0, clock: clock, isAlive: isAlive)
+    outcome.state = plainEffect(of: bare, on: nil, in: table).map { row in
+        var clock = clock
+        clock.listNulls(of: bare, by: context.writer, table, row)
+        return RecordState(row: row, clock: clock, isAlive: isAlive)
     }
     outcome.decisions = [Decision(rule: .insert, verdict: .applied)]
     return outcome
@@ -176,7 +178,9 @@ private func loseToHigher(_ change: Change, _ state: RecordState, _ context: Mer
 
 private func mergeWrites(_ change: Change, _ state: RecordState, _ context: MergeContext) -> ChangeOutcome {
     var merging = CellMerge(state, context, isInsert: change.kind == .insert)
-    for write in change.cells { merging.merge(write) }
+    for write in change.cells where change.kind != .insert || write.isWritten(in: context.table) {
+        merging.merge(write)
+    }
     if change.kind == .insert { merging.mergeDefaults(except: change.cells) }
     var outcome = merging.outcome
     let isWhollyRefused = !change.cells.isEmpty && outcome.refusals.count == change.cells.count
@@ -205,7 +209,33 @@ private func mergeWrites(_ change: Change, _ state: RecordState, _ context: Merg
 
 // MARK: - Parts
 
+extension CellChange {
+    /// Whether an insert says something with it: a value, or a null over a default. A null that the record has anyway
+    /// is nobody's write, whichever of two inserts comes first (P5).
+    fileprivate func isWritten(in table: Table) -> Bool {
+        guard let cell = table.cell(of: cell) else { return true }
+        let isNull =
+            switch write {
+            case .assign(let values): values.allSatisfy(\.isNull)
+            case .text(_, let new): new == nil
+            case .add, .elements: false
+            }
+        return !isNull || Row.fresh(table).values(of: cell).contains { !$0.isNull }
+    }
+}
+
 extension RowClock {
+    /// Who inserted a record wrote the nulls over its defaults too, and nothing else would imply that: another insert,
+    /// which leaves the default, must meet a writer there (P5).
+    fileprivate mutating func listNulls(of insert: Change, by writer: Writer, _ table: Table, _ row: Row) {
+        for write in insert.cells where write.isWritten(in: table) {
+            guard let cell = table.cell(of: write.cell), cell.policy != .counter, cell.policy != .set,
+                row.values(of: cell).allSatisfy(\.isNull)
+            else { continue }
+            set(CellClock(tag: cell.tag, siblings: [Sibling(writer: writer)]), of: cell, in: row)
+        }
+    }
+
     /// A write drops the writers that it covers and adds itself (rules M1, D1).
     mutating func note(_ context: MergeContext) {
         record = (record.filter { !context.covers($0) } + [context.writer]).normalised

@@ -66,7 +66,7 @@ public indirect enum JSON: Hashable, Sendable {
         case .null: out.append(contentsOf: "null".utf8)
         case .bool(let value): out.append(contentsOf: (value ? "true" : "false").utf8)
         case .integer(let value): out.append(contentsOf: String(value).utf8)
-        case .double(let value): out.append(contentsOf: (value.isFinite ? "\(value)" : "null").utf8)
+        case .double(let value): out.append(contentsOf: Self.text(of: value).utf8)
         case .string(let value): Self.appendQuoted(value, to: &out)
         case .array(let items):
             out.append(0x5B)
@@ -90,6 +90,23 @@ public indirect enum JSON: Hashable, Sendable {
             }
             if !members.isEmpty { newline(depth) }
             out.append(0x7D)
+        }
+    }
+
+    /// JSON has no infinity; a number beyond all doubles is read as one by most programs, SQLite among them.
+    private static let infinity = "9e999"
+
+    private static func text(of value: Double) -> String {
+        if value.isNaN { return "null" }
+        return value.isFinite ? "\(value)" : (value < 0 ? "-" : "") + infinity
+    }
+
+    /// What stands for no number but an infinity; nil for every other text.
+    fileprivate static func infinity(_ text: String) -> Double? {
+        switch text {
+        case infinity: .infinity
+        case "-" + infinity: -.infinity
+        default: nil
         }
     }
 
@@ -268,6 +285,7 @@ private struct JSONParser {
         }
         let text = String(decoding: bytes[start..<at], as: UTF8.self)
         if isInteger, let number = Int64(text) { return .integer(number) }
+        if let infinite = JSON.infinity(text) { return .double(infinite) }
         guard let number = Double(text), number.isFinite else { throw failure("not a number") }
         return .double(number)
     }

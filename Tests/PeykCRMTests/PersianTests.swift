@@ -119,6 +119,7 @@ struct PresentationTests {
         #expect(show.money(1_234_567, currency: "IRR") == "۱٬۲۳۴٬۵۶۷ ریال")
         #expect(show.money(-123_450, currency: "USD") == "-۱٬۲۳۴٫۵۰ دلار")
         #expect(show.percent(permille: 253) == "۲۵٫۳٪")
+        #expect(show.percent(permille: -5) == "-۰٫۵٪")
         // A second before and at midnight in Tehran.
         #expect(show.instant(1_710_966_599_000) == "۱۴۰۳/۰۱/۰۱ ۲۳:۵۹")
         #expect(show.instant(1_710_966_600_000) == "۱۴۰۳/۰۱/۰۲ ۰۰:۰۰")

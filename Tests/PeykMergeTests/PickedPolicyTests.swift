@@ -140,6 +140,25 @@ struct PickedPolicyTests {
         #expect(merged.last.conflicts.isEmpty)
     }
 
+    @Test("a default that one of two inserts empties is settled the same, whichever comes first, and told (P5, P2)")
+    func emptiedDefault() throws {
+        let empties = Step(1, at: 90, .insert, Sample.text(Sample.name, "A"), Sample.text(Sample.stage, nil))
+        let keeps = Step(2, at: 20, .insert, Sample.text(Sample.name, "A"))
+        let merged = [Merged(empties, keeps), Merged(keeps, empties)]
+        #expect(merged[0].state?.withoutPositions == merged[1].state?.withoutPositions)
+        for order in merged {
+            let entry = try #require(order.entries[Sample.stage])
+            #expect(entry.losers.count == 1 && entry.winner.values == [order[Sample.stage]])
+        }
+        // A null where there is no default says nothing, whoever writes it.
+        let nothing = Step(3, at: 95, .insert, Sample.text(Sample.name, "A"), Sample.text(Sample.note, nil))
+        let note = Step(4, at: 10, .insert, Sample.text(Sample.name, "A"), Sample.text(Sample.note, "x"))
+        for order in [[nothing, note], [note, nothing]] {
+            #expect(Merged(steps: order)[Sample.note] == .text("x"))
+            #expect(Merged(steps: order).entries.isEmpty)
+        }
+    }
+
     @Test("two concurrent inserts are one record, each cell by its policy (D2)")
     func inserts() {
         let a = Step(

@@ -91,14 +91,19 @@ struct JSONTests {
         }
     }
 
-    @Test("values keep their storage class through JSON; blobs are hexadecimal")
+    @Test("values keep every bit through JSON, infinities too; blobs are hexadecimal (P24)")
     func values() {
         let values: [Value] = [
-            .null, .integer(-5), .real(2), .real(0.1), .text("é"), .blob([]), .blob([0, 0xAB, 0xFF]),
+            .null, .integer(-5), .real(2), .real(0.1), .real(.infinity),
+            .real(-.infinity), .text("é"), .blob([]), .blob([0, 0xAB, 0xFF]),
         ]
         for value in values {
             #expect(JSON(value).value == value)
             #expect((try? JSON(parsing: JSON(value).text))?.value == value)
+        }
+        #expect(JSON(.real(-.infinity)).text == "-9e999")
+        #expect(throws: JSON.ParseError.self, "other numbers beyond all doubles are none") {
+            try JSON(parsing: "9e998")
         }
         #expect(JSON(.blob([0, 0xAB])).text == #"{"blob":"00ab"}"#)
         #expect(JSON.bool(true).value == .integer(1))

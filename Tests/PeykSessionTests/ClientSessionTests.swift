@@ -142,7 +142,8 @@ struct ClientSessionTests {
         #expect(session.isFetching)
     }
 
-    @Test("what a server has no room for stays pending; the rest of the sync is done first, and says when to come (W-14)")
+    @Test(
+        "what a server has no room for stays pending; the rest of the sync is done first, and says when to come (W-14)")
     func postpones() {
         var (session, _) = opened(head: 11)
         #expect(session.loaded([Sample.commit(seq: 1), Sample.commit(seq: 2)], hasMore: false).count == 1)

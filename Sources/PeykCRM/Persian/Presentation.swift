@@ -74,7 +74,9 @@ public struct Presentation: Sendable {
 
     /// Tenths of a percent.
     public func percent(permille: Int64) -> String {
-        digits(in: "\(permille / 10)\(decimalMark)\(permille.magnitude % 10)") + (language == .fa ? "٪" : "%")
+        let size = permille.magnitude
+        let text = (permille < 0 ? "-" : "") + "\(size / 10)\(decimalMark)\(size % 10)"
+        return digits(in: text) + (language == .fa ? "٪" : "%")
     }
 
     public func date(_ date: CalendarDate) -> String {
