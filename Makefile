@@ -13,7 +13,7 @@ TEST = $(SWIFT) test --disable-xctest --skip-build
 # Tests that fill both cores, or wait for deadlines on real sockets, run apart from each other.
 APART := ^(ConvergenceTests|SimulationTests|PeykNetTests|IntegrationTests|CrashTests|FaultTests|FailureTests|ChaosTests)\.
 
-.PHONY: help deps build release test crash faults failures chaos spin fuzz mutants lint format generate man demo bench clean \
+.PHONY: help deps build release test crash faults failures chaos spin fuzz mutants properties lint format generate man demo bench clean \
 	simulate smallworld replay
 
 help: ## This list
@@ -63,6 +63,10 @@ chaos: deps ## Ten peyk and one peykd on a bad line for SECONDS (SEED makes anot
 	$(SWIFT) build --build-tests
 	PEYK_CHAOS_SECONDS=$(or $(SECONDS),600) PEYK_SEED=$(or $(SEED),1) \
 		$(TEST) --no-parallel --filter '^ChaosTests\.'
+
+properties: deps ## CASES (10000) of each property; what fails is made small, and says how to replay it
+	$(SWIFT) build --build-tests
+	PEYK_CASES=$(or $(CASES),10000) $(TEST) --filter 'Properties[./]'
 
 fuzz: deps ## Fuzz TARGET, or all, for SECONDS (60) each; KEEP=1 keeps what reached new code in seeds/fuzz
 	@SECONDS_EACH=$(or $(SECONDS),60) Tests/PeykFuzz/fuzz.sh

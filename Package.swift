@@ -112,6 +112,8 @@ let targets: [Target] = [
 
     // Tests.
     library("SeededRandom", in: "Tests"),
+    library("PropertyKit", in: "Tests", ["SeededRandom", "PeykModel"]),
+    tests("PropertyKitTests", ["PropertyKit"]),
     .target(name: "CSimDisk", path: "Tests/CSimDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     library("SimDisk", in: "Tests", ["CSimDisk"]),
     tests("SimDiskTests", ["PeykModel", "PeykSQLite", "SimDisk"]),
@@ -131,20 +133,29 @@ let targets: [Target] = [
             "SeededRandom", "PeykModel", "PeykSQLite", "PeykReplica", "PeykServer", "PeykStoreSQLite", "SimDisk",
             "SimulationKit",
         ]),
-    tests("PeykModelTests", ["SeededRandom", "PeykModel"]),
-    tests("PeykMergeTests", ["SeededRandom", "PeykModel", "PeykMerge"]),
+    tests("PeykModelTests", ["SeededRandom", "PropertyKit", "PeykModel"]),
+    tests("PeykMergeTests", ["SeededRandom", "PropertyKit", "PeykModel", "PeykMerge"]),
     tests("PeykSessionTests", ["PeykModel", "PeykSession"]),
-    tests("PeykWireTests", ["SeededRandom", "PeykModel", "PeykSession", "PeykWire"]),
-    tests("PeykSQLiteTests", ["PeykModel", "PeykSQLite"]),
-    tests("PeykCRMTests", ["PeykModel", "PeykCRM", "PeykConsole", "PeykSQLite"]),
+    tests("PeykWireTests", ["SeededRandom", "PropertyKit", "PeykModel", "PeykSession", "PeykWire"]),
+    tests("PeykSQLiteTests", ["PropertyKit", "PeykModel", "PeykSQLite"]),
+    tests("PeykCRMTests", ["PropertyKit", "PeykModel", "PeykCRM", "PeykConsole", "PeykSQLite"]),
     tests(
         "PeykTransportTests",
-        ["PeykModel", "PeykSession", "PeykWire", "PeykTransport", nioCore, nioPosix, nioSSL, crypto, x509, asn1]),
+        [
+            "PropertyKit", "PeykModel", "PeykSession", "PeykWire", "PeykTransport", nioCore, nioPosix, nioSSL, crypto,
+            x509, asn1,
+        ]),
     tests(
         "PeykReplicaTests",
-        ["SeededRandom", "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite", "PeykReplica"]),
+        [
+            "SeededRandom", "PropertyKit", "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykSQLite",
+            "PeykReplica",
+        ]),
     tests(
-        "PeykServerTests", ["SeededRandom", "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykServer", crypto]),
+        "PeykServerTests",
+        [
+            "SeededRandom", "PropertyKit", "PeykModel", "PeykMerge", "PeykSession", "PeykWire", "PeykServer", crypto,
+        ]),
     tests("StoreContractTests", ["PeykModel", "PeykMerge", "PeykSQLite", "PeykServer", "PeykStoreSQLite"]),
     tests(
         "ConvergenceTests",

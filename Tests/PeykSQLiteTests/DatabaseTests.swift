@@ -1,6 +1,7 @@
 import Foundation
 import PeykModel
 import PeykSQLite
+import PropertyKit
 import Testing
 
 @Suite("One SQLite file")
@@ -46,6 +47,29 @@ struct DatabaseTests {
         let database = try made()
         try database.write { try $0.run("INSERT INTO t(b) VALUES (?1)", [value]) }
         #expect(try database.read { try $0.rows("SELECT b FROM t") } == [[value]])
+    }
+
+    @Test("gives back any canonical values bit by bit, in their order, and finds them by equality (P24)")
+    func anyValues() throws {
+        let database = try made()
+        Property(cases: 60) { $0.list(upTo: 30, usual: 10) { $0.value() } }.holds { values in
+            let (back, sorted, found) = try database.write { connection in
+                try connection.run("DELETE FROM t")
+                for value in values { try connection.run("INSERT INTO t(b) VALUES (?1)", [value]) }
+                return (
+                    try connection.rows("SELECT b FROM t ORDER BY a").map { $0[0] },
+                    try connection.rows("SELECT b FROM t ORDER BY b").map { $0[0] },
+                    try values.map { try connection.value("SELECT count(*) FROM t WHERE b IS ?1", [$0]) }
+                )
+            }
+            try same(back, values)
+            // SQLite leaves open which of an integer and the equal real comes first.
+            let isMixed = values.contains { if case .real = $0 { true } else { false } }
+            if !isMixed { try same(sorted, values.sorted()) }
+            for (value, count) in zip(values, found) where !isMixed {
+                try same(count, .integer(Int64(values.count { $0 == value })), "\(value)")
+            }
+        }
     }
 
     @Test("gives free pages back, as many as asked, where the file was made for it", arguments: [false, true])
