@@ -178,7 +178,8 @@ extension Replica {
                 case .full(let row, let writers):
                     try context.note(writers: writers, at: records.position, in: try meta.lineage)
                     try context.confirm(effect.key, row.fitted(to: table), old: try context.confirmed(effect.key))
-                case .delete: try context.confirm(effect.key, nil)
+                // What is below it is gone, too, or the log will say where it is.
+                case .delete: try context.evict(effect.key, keepingLedger: true)
                 case .evict: applied.evicted += try context.evict(effect.key)
                 case .delta, .touched: continue
                 }
@@ -188,7 +189,7 @@ extension Replica {
                 try context.bind(statement, effect.key)
                 try statement.run()
             }
-            if records.effects.contains(where: \.evicts) { try context.dropOrphans() }
+            if records.effects.contains(where: \.removes) { try context.dropOrphans() }
             try context.settle()
             try meta.set(floors: floors, above: cursor)
             // What still does not fit is not asked for again and again: the next batch or verify names it.

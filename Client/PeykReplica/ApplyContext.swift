@@ -221,17 +221,22 @@ final class ApplyContext {
     // MARK: Leaving
 
     /// Drops a record that left the scope, with everything below it (rule S3: the evict names the top).
-    /// - Parameter isNewer: what is here as of a later position stays, with what is below it.
+    /// - Parameters:
+    ///   - keepingLedger: it was deleted: what the ledger says of it, and of what was below it, outlives it (rule M7).
+    ///   - isNewer: what is here as of a later position stays, with what is below it.
     /// - Returns: every confirmed record that went.
     @discardableResult
-    func evict(_ key: RecordKey, butNot isNewer: (RecordKey) -> Bool = { _ in false }) throws -> [RecordKey] {
+    func evict(
+        _ key: RecordKey, keepingLedger: Bool = false, butNot isNewer: (RecordKey) -> Bool = { _ in false }
+    ) throws -> [RecordKey] {
         var gone: [RecordKey] = []
-        try evict(key, into: &gone, depth: 0, isNewer)
+        try evict(key, into: &gone, depth: 0, keepingLedger, isNewer)
         return gone
     }
 
     private func evict(
-        _ key: RecordKey, into gone: inout [RecordKey], depth: Int, _ isNewer: (RecordKey) -> Bool
+        _ key: RecordKey, into gone: inout [RecordKey], depth: Int, _ keepingLedger: Bool,
+        _ isNewer: (RecordKey) -> Bool
     ) throws {
         guard depth < AudienceRules.depthMax, schema.tables.indices.contains(key.table) else { return }
         guard depth == 0 || !isNewer(key) else { return }
@@ -242,14 +247,14 @@ final class ApplyContext {
                 if overlay.isPending(child), let row = try confirmed(child), try !needs(child.table, row, key) {
                     continue
                 }
-                try evict(child, into: &gone, depth: depth + 1, isNewer)
+                try evict(child, into: &gone, depth: depth + 1, keepingLedger, isNewer)
             }
         }
-        if key.table != Schema.ledgerIndex {
+        if key.table != Schema.ledgerIndex, !keepingLedger {
             let name = schema.tables[key.table].name
             for record in try tables[Schema.ledgerIndex].about(name, key.record) {
                 let entry = RecordKey(table: Schema.ledgerIndex, record: record)
-                try evict(entry, into: &gone, depth: depth + 1, isNewer)
+                try evict(entry, into: &gone, depth: depth + 1, keepingLedger, isNewer)
             }
         }
         if wasHere { gone.append(key) }

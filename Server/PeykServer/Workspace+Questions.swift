@@ -72,8 +72,11 @@ extension Workspace {
             var bytes = 0
             for key in keys.prefix(SessionLimits.fetchKeys) {
                 var effect = Effect(key: key, kind: .evict(.moved))
-                if let record = try reader.record(key), record.state.isAlive, context.grant.reads(record.audience) {
-                    effect.kind = .full(record.state.row, writers: record.writers(above: horizon))
+                if let record = try reader.record(key), context.grant.reads(record.audience) {
+                    // What the ledger says of a record that is gone stays; of one that was never to be seen, nothing.
+                    effect.kind =
+                        record.state.isAlive
+                        ? .full(record.state.row, writers: record.writers(above: horizon)) : .delete
                 }
                 bytes += effect.estimatedBytes
                 guard effects.isEmpty || bytes <= SessionLimits.recordsBytes else { break }

@@ -184,13 +184,26 @@ private typealias F = ApplyFixture
         #expect(try replica.foreignKeyProblems() == 0)
     }
 
-    @Test("S3: an evict takes the whole subtree and its ledger entries")
-    func evictsSubtree() throws {
-        let replica = try begun()
-        let ledger = Row([
+    private var ledger: Row {
+        Row([
             .text("customer"), Value(customer.record), .text("name"), .text("field"), .text("lww"), .text("noted"),
             .null, .null, .null, .integer(2), .integer(0), .null, .null,
         ])
+    }
+
+    @Test("M7, K7: a fetched record that was deleted goes with what is below it; what the ledger says of it stays")
+    func fetchedDelete() throws {
+        let replica = try begun()
+        try replica.apply(
+            1, [F.entry(2, [F.full(F.contact, 10, F.contactRow(of: 1, "Ali")), F.full(0, 77, ledger)])])
+        _ = try replica.replica.store(Records(position: 5, effects: [Effect(key: customer, kind: .delete)]))
+        #expect(Set(try replica.all(confirmed: true).keys) == [F.key(0, 77)])
+        #expect(try replica.foreignKeyProblems() == 0)
+    }
+
+    @Test("S3: an evict takes the whole subtree and its ledger entries")
+    func evictsSubtree() throws {
+        let replica = try begun()
         try replica.apply(
             1,
             [

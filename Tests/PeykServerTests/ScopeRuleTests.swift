@@ -119,6 +119,27 @@ struct ScopeRuleTests {
         try border.check()
     }
 
+    @Test("K7, P20: a fetched record was deleted, or is nothing to one who may not read it, as if it had never been")
+    func fetchedRecords() throws {
+        let border = try Border()
+        let fetched = { (device: Device, record: RecordID) in
+            let context = try #require(device.context)
+            return try border.office.workspace.records([Sample.key("customer", record)], for: context).effects
+        }
+        let hidden = Sample.id(530)
+        border.sam.insert("customer", hidden, ["name": "South", "territory_id": Value(Office.south)])
+        try border.syncAll()
+        border.ann.commit([
+            Sample.delete("contact", border.contact), Sample.delete("customer", border.customer),
+        ])
+        border.sam.delete("customer", hidden)
+        try border.syncAll()
+        try border.ann.connect()
+        #expect(try fetched(border.ann, border.customer).map(\.kind) == [.delete])
+        #expect(try fetched(border.ann, hidden).map(\.kind) == [.evict(.moved)])
+        #expect(try fetched(border.ann, Sample.id(531)).map(\.kind) == [.evict(.moved)])
+    }
+
     @Test("S4: edits made while she had the record are merged and handed off; the new rep has it all")
     func handedOff() throws {
         let border = try Border()

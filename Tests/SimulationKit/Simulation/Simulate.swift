@@ -51,6 +51,8 @@ extension Schedule {
             try made.heal()
         } catch let found as Finding {
             finding = found
+            // Who reads wants the positions up to it, too; what they break besides is not the question.
+            if tell != nil { try? world?.look() }
         } catch {
             finding = Finding("error", "\(error)")
         }
