@@ -162,6 +162,23 @@ struct MergeProperties {
         }
     }
 
+    @Test(
+        "what was deleted by somebody who had seen all of it is gone, in any order, and any unseen write keeps it (P13, D1)"
+    )
+    func deleted() {
+        Property(cases: 300) { choices in
+            let steps = choices.history(deletes: 10, texts: false)
+            let delete = Step(9, at: Int64(choices.below(2)) * 100, seen: steps, .delete)
+            let late = choices.chance(50) ? Step(8, at: 50, seen: steps, .update, Sample.text(Sample.note, "n")) : nil
+            return (steps, late, choices.arrival(of: steps + [delete] + (late.map { [$0] } ?? [])))
+        }.holds { steps, late, order in
+            // Nobody writes to a record that they see deleted.
+            let before = try present(Self.merged(steps).state)
+            guard before.isAlive || late == nil else { return }
+            try same(try present(Self.merged(order).state).isAlive, late != nil)
+        }
+    }
+
     @Test("the change that makes one row of another makes it, and merges as its plain effect where it is causal (M4)")
     func sealing() {
         Property(cases: 400) { choices in

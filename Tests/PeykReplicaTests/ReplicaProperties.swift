@@ -110,9 +110,11 @@ struct ReplicaProperties {
     @Test("digests name exactly the rows that differ, wherever they are and however many (T5)")
     func verify() throws {
         Property(cases: 12) { choices in
-            let rows = choices.list(upTo: 120, usual: 60) { UInt64($0.below(1_000)) }
-            let faults = choices.list(upTo: 6, usual: 2) { (UInt64($0.below(1_000)), $0.below(3)) }
-            return (Set(rows).sorted(), faults)
+            let rows = Set(choices.list(upTo: 120, usual: 60) { UInt64($0.below(1_000)) }).sorted()
+            let faults = choices.list(upTo: 6, usual: 3) { choices in
+                (choices.chance(70) && !rows.isEmpty ? choices.pick(rows) : 500, choices.below(3))
+            }
+            return (rows, faults)
         }.holds { numbers, faults in
             func make(_ rows: [UInt64: Row]) throws -> TemporaryReplica {
                 let replica = try F.replica()

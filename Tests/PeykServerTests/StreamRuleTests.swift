@@ -198,6 +198,7 @@ struct StreamRuleTests {
                 let context = try #require(border.ann.context)
                 var batch = try border.office.workspace.batch(for: context, from: border.ann.cursor)
                 batch.anchorToken = []
+                #expect(batch.entries.map(\.dot.site) == [border.manager.site], "nobody of the south is named")
                 heard.append(WireCodec.encode(.batch(batch)))
                 let reply = try border.office.workspace.digest(DigestRequest(), for: context)
                 heard.append(WireCodec.encode(.digest(reply)))
