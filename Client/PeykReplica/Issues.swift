@@ -69,13 +69,15 @@ extension Replica {
         try reading { try Issue.find($0, id) }
     }
 
-    /// Makes a new commit of what was refused, on the record as it is now.
+    /// Makes a new commit of what was refused, on the record as it is now; or of a record that a restored server does
+    /// not have, as it was here.
     ///
     /// - Parameter values: replaces these fields' values first (`parked edit`); by name.
     @discardableResult
     public func retryIssue(_ id: Int64, changing values: [String: Value] = [:]) throws -> WriteResult {
         try write { write in
             let issue = try Issue.find(write.connection, id)
+            if issue.canBeWrittenAgain { return try writeAgain(issue, write) }
             guard issue.state == .open, var change = issue.change, let layout = write.layout(change.table) else {
                 throw ReplicaError.unknownIssue(id)
             }
@@ -92,6 +94,20 @@ extension Replica {
         }
     }
 
+    /// Under its own id: should those who wrote it bring it back after all, it is one record.
+    private func writeAgain(_ issue: Issue, _ write: LocalWrite) throws {
+        guard let name = issue.table, let record = issue.record, let row = issue.base,
+            let table = schema.table(named: name)
+        else { throw ReplicaError.unknownIssue(issue.id) }
+        var values: [String: Value] = [:]
+        for (field, definition) in table.fields.enumerated()
+        where !row[field].isNull && !definition.isRetired && definition.policy != .server {
+            values[definition.name] = row[field]
+        }
+        try write.insert(into: name, id: record, values)
+        try write.connection.run("DELETE FROM peyk_issue WHERE id = ?1", [.integer(issue.id)])
+    }
+
     /// Forgets what was refused. It stays readable among all issues.
     public func discardIssue(_ id: Int64) throws {
         try changing { connection in
@@ -105,6 +121,9 @@ extension Replica {
 }
 
 extension Issue {
+    /// A record that a restored server does not have, with the values that it had here.
+    public var canBeWrittenAgain: Bool { code == .lacking && state == .told && record != nil && base != nil }
+
     static func find(_ connection: Connection, _ id: Int64) throws -> Issue {
         guard let issue = try read(connection, "WHERE id = ?1", [.integer(id)]).first else {
             throw ReplicaError.unknownIssue(id)

@@ -89,7 +89,10 @@ public final class Replica: Sendable {
         isDiskFull: Bool = false
     ) throws -> Replica {
         let path = databasePath(home)
-        guard FileManager.default.fileExists(atPath: path) else { throw ReplicaError.notFound(path: home) }
+        guard access(path, F_OK) == 0 else {
+            guard errno == EACCES else { throw ReplicaError.notFound(path: home) }
+            throw ReplicaError.notAReplica(path: path, reason: "this user may not look into its folder")
+        }
         do {
             let database = try Database(
                 path: path, access: isDiskFull ? .fullDisk : readOnly ? .readOnly : .readWrite,

@@ -77,7 +77,9 @@ public enum ReplicaError: Error, Hashable, Sendable, CustomStringConvertible {
             "Nothing was undone: \(table) \(record) has a newer value in \(field). Undo with force to overwrite it."
         case .cannotUndo(let reason): "Nothing was undone: \(reason)."
         case .busy(let what): "\(what) Nothing was changed; try again in a moment."
-        case .damaged(let what): "The replica is damaged: \(what). Keep a copy, then sync with repair."
+        case .damaged(let what):
+            "The replica is damaged: \(what). Keep a copy of its folder, then run “peyk verify --repair”. Where that fails, "
+                + "ask for an invite and join in another folder (--home)."
         case .broken(let what): "The data breaks a rule: \(what). Nothing was changed."
         case .sqlite(let error): error.description
         }

@@ -115,7 +115,9 @@ final class SyncIdentity: Sendable {
         }
         throw SyncFailure(
             .configuration,
-            "The key of this replica is missing in \(replica.home). Your data is safe; ask IT for a new invite.")
+            "The key of this replica is missing in \(replica.home), or this user may not read it. Your data is safe. Put the "
+                + "file device.key back from a copy of the folder. Without one, copy the folder before anything else: "
+                + "what “peyk pending” lists is only there.")
     }
 
     func rekey(_ challenge: Challenge, _ site: SiteID) throws -> Rekey {

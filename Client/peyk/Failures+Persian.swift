@@ -1,6 +1,7 @@
 import PeykModel
 import PeykReplica
 import PeykSQLite
+import PeykSession
 import PeykSync
 
 extension ReplicaError {
@@ -40,7 +41,9 @@ extension ReplicaError {
             "چیزی برگردانده نشد: \(field) در \(table) \(record) مقدار تازه‌تری دارد. با ‎--force روی آن بنویسید."
         case .cannotUndo(let reason): "چیزی برگردانده نشد: \(reason)."
         case .busy: "برنامهٔ دیگری با این نسخه کار می‌کند. چیزی تغییر نکرد؛ کمی بعد دوباره تلاش کنید."
-        case .damaged(let what): "نسخه آسیب دیده است: \(what). رونوشتی نگه دارید و «peyk verify --repair» را اجرا کنید."
+        case .damaged(let what):
+            "نسخه آسیب دیده است: \(what). رونوشتی نگه دارید و «peyk verify --repair» را اجرا کنید. "
+                + "اگر نشد، دعوت تازه‌ای بگیرید و در پوشهٔ دیگری (‎--home) بپیوندید."
         case .broken(let what): "داده با قاعده‌ای نمی‌خواند: \(what). چیزی تغییر نکرد."
         case .sqlite(let error):
             error.isDiskFull
@@ -73,6 +76,15 @@ extension SyncFailure {
     var persian: String {
         let later = retryAfter.map { " \($0) ثانیه دیگر دوباره تلاش کنید." } ?? ""
         let words = refusal == nil ? "" : " (\(description))"
+        switch refusal {
+        case .fork?:
+            return "این نسخه تاریخچهٔ دیگری از فضای کاری را دنبال کرده است. چیزی تغییر نکرد؛ "
+                + "بخش فناوری تصمیم می‌گیرد کدام می‌ماند.\(words)"
+        case .rolledBack?:
+            return "سرور عقب‌تر از این نسخه است؛ گویا پروندهٔ کهنه‌ای بی «peykd restore» به جای آن گذاشته‌اند. "
+                + "چیزی از دست نرفت؛ به بخش فناوری بگویید.\(words)"
+        default: break
+        }
         return switch kind {
         case .unreachable: "سرور در دسترس نیست. هرچه نوشته‌اید محفوظ است و با همگام‌سازی بعدی فرستاده می‌شود."
         case .timeout: "سرور به‌موقع پاسخ نداد. هرچه نوشته‌اید محفوظ است؛ دوباره همگام‌سازی کنید."

@@ -136,10 +136,14 @@ struct Greeting {
         guard unknown.isEmpty else {
             let ours = identity.lineage.eras
             if hello.lineage.eras.starts(with: ours) { throw Refusal.rolledBack }
+            let epochs = unknown.prefix(3).map(\.description).joined(separator: " ")
+            workspace.environment.warn(
+                "a device of another history was refused; to take it back, losing nothing: peykd epoch supersede \(epochs)"
+            )
             throw Refusal(
                 .fork,
                 "This replica followed another history of the workspace than the server. Nothing was changed; your "
-                    + "administrator decides which one holds (peykd epoch supersede).")
+                    + "administrator decides which one holds (peykd epoch supersede \(epochs)).")
         }
         return min(common, head)
     }

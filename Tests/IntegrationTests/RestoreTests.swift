@@ -80,6 +80,44 @@ struct RestoreTests {
         }
     }
 
+    @Test("what a too old backup lacks is said, listed with its values, and written anew (I8, I10)")
+    func acceptedLoss() async throws {
+        try await World.with { world in
+            let ann = try await world.join("Ann", role: "manager")
+            func backup(_ number: Int) async throws -> String {
+                let file = world.folder.appendingPathComponent("b\(number).peykd").path
+                try await world.server.peykd("backup", file)
+                try await ann.sync()
+                return file
+            }
+            let old = try await backup(1)
+            try await ann.peyk("customer", "add", "--name", "Acknowledged", "city=Basel")
+            try await ann.sync()
+            for number in 2...4 { _ = try await backup(number) }
+            _ = try await world.server.stop()
+            try await world.server.peykd("restore", old, status: 65)
+            let said = try await world.server.peykd("restore", old, "--accept-loss").err
+            #expect(said.contains("epoch supersede"), "the way back: \(said)")
+            // At once again: what the first one kept may be the only copy.
+            try await world.server.peykd("restore", old, "--accept-loss")
+            let kept = try FileManager.default.contentsOfDirectory(atPath: world.server.data.path)
+                .filter { $0.hasPrefix("workspace.before-") && $0.hasSuffix(".sqlite") }
+            #expect(kept.count == 2, "\(kept)")
+            try await world.server.start()
+            let sync = try await ann.peyk("sync")
+            #expect(sync.err.contains("Missing on the restored server: 1 record"), "\(sync)")
+            #expect(!sync.err.contains("Nothing is lost"), "\(sync)")
+            let issue = try #require(
+                try await ann.peyk("parked", "list", "--all", "--format", "json").json().rows.first?["id"].number)
+            let shown = try await ann.peyk("parked", "show", "\(issue)").out
+            #expect(shown.contains("Name: Acknowledged") && shown.contains("City: Basel"), "\(shown)")
+            try await ann.peyk("parked", "retry", "\(issue)")
+            try await ann.sync()
+            #expect(try await customers(ann) == "Acknowledged")
+            #expect(try await world.server.dump().contains("Acknowledged"))
+        }
+    }
+
     @Test("what was synced after the backup comes back from the devices (I7, P19)")
     func comesBack() async throws {
         try await World.with { world in

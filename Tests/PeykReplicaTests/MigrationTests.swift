@@ -140,6 +140,16 @@ struct MigrationTests {
         }
     }
 
+    @Test("tables and triggers that another program dropped are named (P15)")
+    func missingParts() throws {
+        let replica = try sandbox.create()
+        #expect(try replica.missingParts() == [])
+        try replica.database.write { connection in
+            try connection.execute("DROP TRIGGER peyk_ai_deal; DROP INDEX IF EXISTS none; DROP TRIGGER peyk_ad_deal")
+        }
+        #expect(try replica.missingParts() == ["peyk_ad_deal", "peyk_ai_deal"])
+    }
+
     @Test("a file of a newer layout is refused, and says what to do")
     func newer() throws {
         let replica = try sandbox.create()

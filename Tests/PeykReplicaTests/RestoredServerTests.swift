@@ -161,6 +161,23 @@ private typealias F = ApplyFixture
         #expect(try replica.replica.status().lacking == 0)
     }
 
+    @Test("a record that the server lacks for good is written anew under its id, once (I8)")
+    func writtenAnew() throws {
+        let (replica, _) = try merged()
+        _ = try replica.replica.adopt(restored(1, head: 1))
+        try replica.replica.store(
+            F.page(F.customer, [(1, F.customerRow("Kaveh", visits: 5))], at: 1, endsBackfill: true))
+        _ = try replica.replica.apply(F.batch(1, 1, [], isWhole: true))
+        let issue = try #require(try replica.replica.issues(in: .told).first)
+        #expect(issue.canBeWrittenAgain)
+        let before = try replica.replica.status().pending
+        try replica.replica.retryIssue(issue.id)
+        #expect(try replica.shown(F.key(F.customer, 9)) == F.customerRow("Reza"))
+        #expect(try replica.replica.status().pending == before + 1)
+        #expect(try replica.replica.status().lacking == 0)
+        #expect(throws: ReplicaError.unknownIssue(issue.id)) { try replica.replica.retryIssue(issue.id) }
+    }
+
     @Test("names of what was applied beyond the fork, from the log and from pages' writers, also after the switch (I7)")
     func names() throws {
         let replica = try F.replica()

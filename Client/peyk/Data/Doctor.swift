@@ -105,7 +105,8 @@ struct Checkup {
         case nil:
             add(
                 "device key", .bad,
-                "It is missing: this device cannot sync. Ask IT for a new invite; unsent changes stay.")
+                "It is missing: this device cannot sync. Put it back from a copy of the folder; copy the folder before "
+                    + "anything else, unsent changes are only there.")
         case let mode? where mode & 0o077 != 0:
             add("device key", .bad, "Others on this machine may read it. Run: chmod 600 \(key)")
         default: add("device key", .good, "present, readable by you alone")
@@ -131,7 +132,15 @@ struct Checkup {
         let orphans = (try? place.rows("SELECT COUNT(*) FROM pragma_foreign_key_check", []))?.first?.first?.integerValue
         add("references", orphans == 0 ? .good : .bad, orphans == 0 ? "all hold" : "\(orphans ?? -1) do not hold")
         if status.isLoading { add("first sync", .look, "It has not ended; run “peyk sync”.") }
-        add("schema", .good, "version \(status.schemaVersion), \(place.schema.ownTables.count) tables")
+        let missing = (try? place.replica.missingParts()) ?? []
+        add(
+            "schema", missing.isEmpty ? .good : .bad,
+            missing.isEmpty
+                ? "version \(status.schemaVersion), \(place.schema.ownTables.count) tables"
+                : "another program dropped \(missing.prefix(3).joined(separator: ", "))"
+                    + (missing.count > 3 ? " and \(missing.count - 3) more" : "")
+                    + "; what was written since may not be noticed. Sync what “peyk pending” lists, keep a copy of the folder, "
+                    + "and join anew in another folder (--home)")
         clock(status.clockOffset, "at the last sync")
         add("unsent", status.held > 0 ? .look : .good, "\(status.pending) commits, \(status.held) held")
         add(

@@ -20,9 +20,7 @@ struct ChangeText {
             case .assign(let values):
                 var row = Row(Array(repeating: .null, count: table.fields.count))
                 for (field, value) in zip(cell.fields, values) { row[field] = value }
-                let texts = cell.fields.filter { !Self.isCurrency(table.fields[$0], in: table) }
-                    .map { view.text($0, of: row) }.filter { !$0.isEmpty }
-                return "\(label): \(texts.isEmpty ? show.say("(empty)", "(خالی)") : texts.joined(separator: " · "))"
+                return view.labelled(view.shown(cell), of: row)
             case .add(let delta): return "\(label): \(delta >= 0 ? "+" : "")\(show.number(delta))"
             case .elements(let added, let removed):
                 return "\(label): " + (added.map { "+\($0)" } + removed.map { "−\($0)" }).joined(separator: " ")
@@ -48,10 +46,6 @@ struct ChangeText {
             name = text
         }
         return "\(verb) \(table.name) “\(name)”"
-    }
-
-    static func isCurrency(_ field: Field, in table: Table) -> Bool {
-        table.fields.contains { if case .money(let name) = $0.type { name == field.name } else { false } }
     }
 
     static func json(_ change: Change, _ schema: Schema) -> JSON {

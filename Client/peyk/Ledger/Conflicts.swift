@@ -49,13 +49,18 @@ struct Conflicts: AsyncParsableCommand {
                 return
             }
             let short = view.names.short(entries.map(\.id), in: Schema.ledger)
-            let headers = ["ID", "State", "Record", "Field", "Won", "Lost", "When"]
+            let show = place.show
+            let headers = [
+                show.say("ID", "شناسه"), show.say("State", "وضعیت"), show.say("Record", "رکورد"),
+                show.say("Field", "فیلد"), show.say("Won", "برنده"), show.say("Lost", "بازنده"),
+                show.say("When", "زمان"),
+            ]
             place.console.print(
                 TextTable(
                     headers,
                     rows: zip(short, entries).map { id, entry in
                         [
-                            id, entry.state, view.title(entry), view.cellLabel(entry),
+                            id, view.state(entry), view.title(entry), view.cellLabel(entry),
                             entry.winner.map { "\(view.won($0, entry)) (\(view.who($0)))" } ?? "–",
                             entry.losers.map { "\(view.lost($0, entry)) (\(view.who($0)))" }
                                 .joined(separator: "; "),

@@ -129,7 +129,7 @@ struct HistoryView {
             }
         }
         return act.fields.compactMap { field in
-            if ChangeText.isCurrency(table.fields[field.field], in: table),
+            if view.isCurrency(field.field),
                 act.fields.contains(where: {
                     $0.field != field.field && table.cellOfField[$0.field] == table.cellOfField[field.field]
                 })

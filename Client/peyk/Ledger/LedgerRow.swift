@@ -116,13 +116,9 @@ struct LedgerView {
         for (field, definition) in table.fields.enumerated() {
             guard let value = members[definition.name]?.value else { continue }
             row[field] = value
-            if !Self.isCurrency(definition, in: table) { fields.append(field) }
+            if !view.isCurrency(field) { fields.append(field) }
         }
-        return fields.map { field in
-            let text = view.text(field, of: row)
-            return show.label(table.fields[field].labels, else: table.fields[field].name) + ": "
-                + (text.isEmpty ? show.say("(empty)", "(خالی)") : text)
-        }.joined(separator: " · ")
+        return fields.map { view.labelled([$0], of: row) }.joined(separator: " · ")
     }
 
     /// What lost, in words.
@@ -140,9 +136,10 @@ struct LedgerView {
         let view = place.view(table, names)
         var row = Row(Array(repeating: .null, count: table.fields.count))
         for (index, value) in Self.values(json, of: cell, in: table) { row[index] = value }
-        let texts = cell.fields.filter { !Self.isCurrency(table.fields[$0], in: table) }
-            .map { view.text($0, of: row) }.filter { !$0.isEmpty }
-        return texts.isEmpty ? show.say("(empty)", "(خالی)") : texts.joined(separator: " · ")
+        let shown = view.shown(cell)
+        guard shown.count == 1 else { return view.labelled(shown, of: row) }
+        let text = view.text(shown[0], of: row)
+        return text.isEmpty ? show.say("(empty)", "(خالی)") : text
     }
 
     private func summary(_ json: JSON, _ table: Table) -> String {
@@ -162,10 +159,6 @@ struct LedgerView {
         return [(cell.tag, json.value ?? .null)]
     }
 
-    private static func isCurrency(_ field: Field, in table: Table) -> Bool {
-        table.fields.contains { if case .money(let name) = $0.type { name == field.name } else { false } }
-    }
-
     func title(_ entry: LedgerRow) -> String {
         let table = place.schema.table(named: entry.table)
         let name = table.map { names.name(of: entry.record, in: $0) } ?? entry.record
@@ -176,8 +169,13 @@ struct LedgerView {
         guard let table = place.schema.table(named: entry.table), let name = entry.cell,
             let cell = table.cell(named: name)
         else { return kind(entry) }
-        let field = table.fields[cell.tag]
-        return show.label(field.labels, else: name)
+        let view = place.view(table, names)
+        let shown = view.shown(cell)
+        guard shown.count > 1 else { return view.label(cell.tag) }
+        // Of a group the fields that somebody filled.
+        let claims = (entry.losers + [entry.winner].compactMap { $0 }).map(\.value)
+        let filled = shown.filter { field in claims.contains { ($0[table.fields[field].name] ?? .null) != .null } }
+        return (filled.isEmpty ? shown : filled).map(view.label).joined(separator: " · ")
     }
 
     /// What happened, in a few words.

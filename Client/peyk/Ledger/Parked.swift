@@ -27,7 +27,10 @@ struct Parked: AsyncParsableCommand {
             let view = IssueView(place: place)
             place.console.print(
                 TextTable(
-                    ["No.", "When", "What", "Why"], alignments: [.right],
+                    [
+                        place.show.say("No.", "شماره"), place.show.say("When", "زمان"), place.show.say("What", "چه"),
+                        place.show.say("Why", "چرا"),
+                    ], alignments: [.right],
                     rows: issues.map { issue in
                         [
                             String(issue.id), place.show.instant(issue.createdAt), view.title(issue),
@@ -64,6 +67,15 @@ struct Parked: AsyncParsableCommand {
                 for line in ChangeText(place: place, names: place.names()).lines(change) {
                     place.console.say("  " + line)
                 }
+            } else if let row = issue.base, let table = issue.table.flatMap({ place.schema.table(named: $0) }) {
+                let record = place.view(table, place.names())
+                for field in table.fields.indices where !row[field].isNull && !record.isCurrency(field) {
+                    place.console.say("  " + record.labelled([field], of: row))
+                }
+            }
+            if issue.canBeWrittenAgain {
+                place.console.say(
+                    "\n" + place.show.say("Write it anew:  ", "نوشتن دوباره:  ") + "peyk parked retry \(issue.id)")
             }
             if issue.state == .open {
                 place.console.say(

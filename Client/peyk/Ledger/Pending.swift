@@ -26,7 +26,11 @@ struct Pending: AsyncParsableCommand {
             let names = place.names()
             place.console.print(
                 TextTable(
-                    ["Commit", "When", "State", "Edits", "What"], alignments: [.left, .left, .left, .right],
+                    [
+                        place.show.say("Commit", "ثبت"), place.show.say("When", "زمان"),
+                        place.show.say("State", "وضعیت"), place.show.say("Edits", "ویرایش‌ها"),
+                        place.show.say("What", "چه"),
+                    ], alignments: [.left, .left, .left, .right],
                     rows: commits.map { commit in
                         let first = commit.changes.first.map { title($0, names, place) } ?? operations(commit)
                         let more = commit.changes.count > 1 ? " +\(commit.changes.count - 1)" : ""

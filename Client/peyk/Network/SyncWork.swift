@@ -108,8 +108,25 @@ enum SyncWork {
                 }
             Terminal.message(
                 place.show.say(
-                    "The server gave this replica a new identity, since \(why). Nothing is lost.",
-                    "سرور شناسه تازه‌ای به این نسخه داد، چون \(why). چیزی از دست نرفته است."))
+                    "The server gave this replica a new identity, since \(why). What you had not sent is kept, and sent.",
+                    "سرور شناسه تازه‌ای به این نسخه داد، چون \(why). آنچه نفرستاده بودید مانده است و فرستاده می‌شود."))
+        }
+        guard let status = try? place.replica.status() else { return }
+        if summary.newSite == .newEpoch, status.lacking > 0 {
+            Terminal.message(
+                show.say(
+                    "Missing on the restored server: \(show.count(status.lacking, "record", "رکورد")). What others wrote comes "
+                        + "back when they sync; meanwhile: peyk parked list --all",
+                    "آنچه سرورِ بازیابی‌شده ندارد: \(show.count(status.lacking, "record", "رکورد")). نوشتهٔ دیگران با "
+                        + "همگام‌سازیِ آنان برمی‌گردد؛ تا آن هنگام: peyk parked list --all"))
+        }
+        if status.held > 0 {
+            Terminal.message(
+                show.say(
+                    "A large deletion waits here and was not sent: look with “peyk pending”, send it with “peyk pending "
+                        + "confirm”, or take it back with “peyk undo”.",
+                    "حذف بزرگی اینجا مانده و فرستاده نشده است: با «peyk pending» ببینید، با «peyk pending confirm» "
+                        + "بفرستید یا با «peyk undo» برگردانید."))
         }
     }
 

@@ -250,7 +250,7 @@ struct RecordWork {
     private func card(_ record: RecordID, _ row: Row, _ view: RecordView, _ read: LocalRead) throws {
         var lines = [("id", place.show.say("Id", "شناسه"), record.description, JSON.string(record.description))]
         for (index, field) in table.fields.enumerated() where !row[index].isNull {
-            if Self.isCurrency(field, in: table) || view.text(index, of: row).isEmpty { continue }
+            if view.isCurrency(index) || view.text(index, of: row).isEmpty { continue }
             lines.append((field.name, view.label(index), view.text(index, of: row), .null))
         }
         place.console.print(lines.map { (key: $0.0, label: $0.1, shown: $0.2, value: $0.3) })
@@ -277,10 +277,6 @@ struct RecordWork {
     }
 
     /// An amount shows its currency itself.
-    private static func isCurrency(_ field: Field, in table: Table) -> Bool {
-        table.fields.contains { if case .money(let name) = $0.type { name == field.name } else { false } }
-    }
-
     private func related(_ child: Table, _ field: Int, _ record: RecordID, _ read: LocalRead) throws {
         let columns = child.fields.map { "\"\($0.name)\"" }.joined(separator: ", ")
         let rows = try read.rows(

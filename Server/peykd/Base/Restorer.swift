@@ -163,6 +163,17 @@ struct Restorer {
         return (epoch, acts, refill)
     }
 
+    /// A second name for the present store. What a restore a moment ago kept stays: it may be the only copy.
+    private func keep(_ store: String) throws -> String {
+        let time = installation.directory + "/workspace.before-\(LocalTime.now() / 1_000)"
+        for number in 1...100 {
+            let kept = time + (number == 1 ? "" : "-\(number)") + ".sqlite"
+            if link(store, kept) == 0 { return kept }
+            guard errno == EEXIST else { throw BackupWriter.failure(kept) }
+        }
+        throw BackupWriter.failure(time + ".sqlite")
+    }
+
     /// Small files first, the store last: until then the old workspace is whole, after that the new one is.
     private func swap() throws -> String? {
         let files = FileManager.default
@@ -173,9 +184,7 @@ struct Restorer {
                 try? store.checkpoint()
                 try? store.close()
             }
-            let kept = installation.directory + "/workspace.before-\(LocalTime.now() / 1_000).sqlite"
-            try? files.removeItem(atPath: kept)
-            guard link(installation.store, kept) == 0 else { throw BackupWriter.failure(kept) }
+            let kept = try keep(installation.store)
             for suffix in ["-wal", "-shm"] where files.fileExists(atPath: installation.store + suffix) {
                 try files.moveItem(atPath: installation.store + suffix, toPath: kept + suffix)
             }

@@ -108,6 +108,12 @@ struct Restore: ParsableCommand {
             ("former", "Former store kept as", result.former ?? "–", result.former.map { .string($0) } ?? .null),
         ])
         Terminal.message("Next: peykd serve. Devices bring back what the backup lacks; see peykd status.")
+        if acceptLoss, let former = result.former {
+            Terminal.message(
+                "Devices may have dropped what was written after position \(result.manifest.position). Should it be "
+                    + "missing: stop peykd, put \(former) in place of \(installation.store), serve, and say peykd epoch "
+                    + "supersede \(result.epoch).")
+        }
     }
 
     private func restoreInPlace(_ installation: Installation) throws {

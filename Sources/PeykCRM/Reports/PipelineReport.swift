@@ -13,7 +13,8 @@ enum PipelineReport {
                 WHEN o.probability IS NOT NULL AND o.probability_stage_id = o.stage_id THEN o.probability
                 ELSE s.probability END) AS BIGINT) / 100,
             COUNT(COALESCE(o.opened_at, o.created_at)),
-            CAST(SUM(CAST($1 AS BIGINT) - COALESCE(o.opened_at, o.created_at) / 86400000) AS BIGINT)
+            CAST(SUM(CASE WHEN COALESCE(o.opened_at, o.created_at) / 86400000 < CAST($1 AS BIGINT)
+                THEN CAST($1 AS BIGINT) - COALESCE(o.opened_at, o.created_at) / 86400000 ELSE 0 END) AS BIGINT)
         FROM stage s
         JOIN pipeline p ON p.id = s.pipeline_id
         LEFT JOIN opportunity o ON o.stage_id = s.id AND COALESCE(o.archived, 0) = 0

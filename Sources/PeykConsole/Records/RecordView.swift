@@ -50,6 +50,23 @@ public struct RecordView {
 
     public func label(_ index: Int) -> String { show.label(table.fields[index].labels, else: table.fields[index].name) }
 
+    /// Whether an amount shows this field with itself.
+    public func isCurrency(_ index: Int) -> Bool {
+        table.fields.contains { if case .money(let name) = $0.type { name == table.fields[index].name } else { false } }
+    }
+
+    /// The fields of a cell that people see.
+    public func shown(_ cell: Cell) -> [Int] { cell.fields.filter { !isCurrency($0) } }
+
+    /// `Country: Switzerland · City: Basel`; what is empty is left out where something is not.
+    public func labelled(_ fields: [Int], of row: Row) -> String {
+        let empty = show.say("(empty)", "(خالی)")
+        let texts = fields.map { (label($0), text($0, of: row)) }
+        let full = texts.filter { !$0.1.isEmpty }
+        return (full.isEmpty ? texts.map { ($0.0, empty) } : full).map { "\($0.0): \($0.1)" }
+            .joined(separator: " · ")
+    }
+
     /// The record as machines get it: every field that is not null, ISO dates and times, sets as arrays.
     public func json(_ id: String, _ row: Row) -> JSON {
         var members: [String: JSON] = ["id": .string(id)]
