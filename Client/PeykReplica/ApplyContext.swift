@@ -57,13 +57,14 @@ final class ApplyContext {
     /// The row as the server has it at the cursor; nil where it has none in this scope.
     func confirmed(_ key: RecordKey) throws -> Row? {
         if let row = dirty[key] { return row }
-        guard schema.tables.indices.contains(key.table) else { return nil }
+        guard let table = schema.table(at: key.table) else { return nil }
         let shown = { [self] in try tables[key.table].shown(key.record) }
         guard overlay.isPending(key) else { return try shown() }
-        if let base = try base(key) { return base.row }
+        // What was kept before a field was added has there what old rows have (rule T2).
+        if let base = try base(key) { return base.row?.widened(to: table) }
         var row = try shown()
         for pending in try overlay.changes(of: key, connection).reversed() { row = pending.before.unwind(row) }
-        return row
+        return row?.widened(to: table)
     }
 
     /// What `peyk_base` says: nil where it says nothing, since the row still stands as the record's commits left it.

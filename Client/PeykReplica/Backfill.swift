@@ -14,7 +14,8 @@ extension Replica {
         let isDirect = try reading { try Meta(connection: $0).backfill?.mode == .direct }
         try applying(checkingForeignKeys: !isDirect) { context, meta in
             guard var state = try meta.backfill else { throw ReplicaError.broken("a page came without a backfill") }
-            if state.hasAllPages {
+            // A table that came with a later schema has its pages after those of all others.
+            if state.hasAllPages, page.rowCount == 0 || page.table < state.table {
                 // All that a resumed backfill still needs is the log after its pages; an empty page says from where.
                 guard state.isResuming, page.rowCount == 0, page.endsBackfill else {
                     throw ReplicaError.broken("a page came after the last one")

@@ -238,10 +238,15 @@ extension Layout {
                 try connection.execute(
                     "ALTER TABLE \(TableLayout.quoted(table.stageName)) ADD COLUMN \(table.columns[field])")
                 for statement in table.indexes(ofField: field) { try connection.execute(statement) }
-                if !table.table.fields[field].standingValue.isNull {
+                let standing = table.table.fields[field].standingValue
+                if !standing.isNull {
                     // The preupdate hook shows a row as it is stored, and without this the column is not.
                     let column = table.columns[field]
                     try connection.execute("UPDATE \(name) SET \(column) = \(column)")
+                    // Pages that came before the field did.
+                    try connection.execute(
+                        "UPDATE \(TableLayout.quoted(table.stageName)) SET \(column) = "
+                            + TableLayout.literal(standing))
                 }
             }
             try table.widenEnumerations(from: former, connection)

@@ -10,8 +10,10 @@ struct SchemaChange {
     let added: [String]
     let retired: [String]
     let dropped: [String]
+    /// What stays, with more words for an enum, other labels or another set of unique fields.
+    let changed: [String]
 
-    var isEmpty: Bool { added.isEmpty && retired.isEmpty && dropped.isEmpty }
+    var isEmpty: Bool { added.isEmpty && retired.isEmpty && dropped.isEmpty && changed.isEmpty }
 
     /// - Throws: `SchemaError` where it does more than add, retire and drop.
     init(_ document: JSON, to schema: Schema) throws {
@@ -21,6 +23,7 @@ struct SchemaChange {
         var added: [String] = []
         var retired: [String] = []
         var dropped: [String] = []
+        var changed: [String] = []
         for (index, table) in next.tables.enumerated() {
             guard let old = schema.table(at: index) else {
                 added.append(table.name)
@@ -29,14 +32,19 @@ struct SchemaChange {
             added += table.fields.dropFirst(old.fields.count).map { "\(table.name).\($0.name)" }
             if table.isRetired, !old.isRetired { retired.append(table.name) }
             if table.isDropped, !old.isDropped { dropped.append(table.name) }
+            if table.unique != old.unique || table.labels != old.labels { changed.append(table.name) }
             for (before, after) in zip(old.fields, table.fields) {
                 if after.isRetired, !before.isRetired { retired.append("\(table.name).\(after.name)") }
                 if after.isDropped, !before.isDropped { dropped.append("\(table.name).\(after.name)") }
+                var kept = before
+                (kept.isRetired, kept.isDropped) = (after.isRetired, after.isDropped)
+                if kept != after { changed.append("\(table.name).\(after.name)") }
             }
         }
         self.added = added
         self.retired = retired
         self.dropped = dropped
+        self.changed = changed
         if next.tables != schema.tables { try schema.checkSuccessor(next) }
     }
 
@@ -110,7 +118,7 @@ struct SchemaChange {
         [
             "version": .integer(isEmpty ? next.version - 1 : next.version), "changes": .bool(!isEmpty),
             "added": .array(added.map { .string($0) }), "retired": .array(retired.map { .string($0) }),
-            "dropped": .array(dropped.map { .string($0) }),
+            "dropped": .array(dropped.map { .string($0) }), "changed": .array(changed.map { .string($0) }),
         ]
     }
 }

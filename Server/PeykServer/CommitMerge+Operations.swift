@@ -85,6 +85,10 @@ extension CommitMerge {
             noteOperation(.invalid, "revive names no record")
             return
         }
+        guard !table.isDropped else {
+            noteOperation(.retired, table.name)
+            return
+        }
         let key = RecordKey(table: operation.table, record: id)
         guard let stored = try current(key) else {
             noteOperation(.unknownRecord, table.name)

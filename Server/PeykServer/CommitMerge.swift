@@ -330,6 +330,9 @@ final class CommitMerge {
 
     func put(_ state: RecordState, at key: RecordKey, _ stored: StoredRecord?) throws {
         touch(key, stored)
+        var state = state
+        // What comes back has nothing of what was dropped while it was gone (rule T2).
+        if stored?.state.isAlive == false, let table = schema.table(at: key.table) { state.row.emptyDropped(table) }
         var audience = stored?.audience
         if audience == nil || stored?.state.isAlive != true {
             audience = try firstAudience(key, state.row, isNew: stored == nil)

@@ -146,11 +146,12 @@ extension Workspace {
             var last: RecordKey?
             // Children before their parents: they are the later tables.
             for (index, table) in schema.tables.enumerated().reversed() {
-                let dropped = table.fields.indices.filter { table.fields[$0].isDropped }
-                guard table.isDropped || !dropped.isEmpty, start.map({ index <= $0.table }) ?? true else { continue }
+                guard table.isDropped || table.fields.contains(where: \.isDropped),
+                    start.map({ index <= $0.table }) ?? true
+                else { continue }
                 try reader.records(of: index, after: start?.table == index ? start?.record : nil) { id, record in
                     last = RecordKey(table: index, record: id)
-                    if let change = Self.emptying(index, id, record.state.row, table, dropped, schema) {
+                    if let change = Self.emptying(index, id, record.state.row, table, schema) {
                         changes.append(change)
                     }
                     return changes.count < Self.sliceMax
@@ -164,11 +165,18 @@ extension Workspace {
     }
 
     private static func emptying(
-        _ index: Int, _ id: RecordID, _ row: Row, _ table: Table, _ dropped: [Int], _ schema: Schema
+        _ index: Int, _ id: RecordID, _ row: Row, _ table: Table, _ schema: Schema
     ) -> Change? {
         if table.isDropped { return Change(table: index, record: id, kind: .delete) }
         var after = row
-        for field in dropped { after[field] = table.fields[field].standingValue }
+        after.emptyDropped(table)
         return Change.make(table: index, record: id, before: row, after: after, in: schema)
+    }
+}
+
+extension Row {
+    /// Dropped fields get their standing value.
+    mutating func emptyDropped(_ table: Table) {
+        for (index, field) in table.fields.enumerated() where field.isDropped { self[index] = field.standingValue }
     }
 }

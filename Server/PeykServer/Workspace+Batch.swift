@@ -67,7 +67,7 @@ extension Workspace {
         switch entry.kind {
         case .grant where entry.user == context.user:
             Refusal(.scopeChanged, "What you may see has changed; the next sync brings it.")
-        case .schema: Refusal(.scopeChanged, "The schema has grown; the next sync brings it.")
+        case .schema: .schemaGrown
         default: nil
         }
     }
@@ -75,6 +75,7 @@ extension Workspace {
     /// The outcomes that a record had, as far as the session could see them then.
     public func history(_ request: HistoryRequest, for context: SessionContext) throws -> HistoryReply {
         try store.read { reader in
+            try checkStanding(of: context, reader)
             let view = SessionView(
                 schema: reader.schema, site: SiteID(rawValue: 0), buckets: context.grant.read, isWhole: false)
             var entries: [Batch.Entry] = []

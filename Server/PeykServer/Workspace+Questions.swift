@@ -10,6 +10,7 @@ extension Workspace {
     /// - Complexity: O(rows read), also of those outside the scope unless the store indexes audiences.
     public func page(for context: SessionContext, after mark: BackfillMark) throws -> Page {
         let page = try store.read { reader -> Page in
+            try checkStanding(of: context, reader)
             let schema = reader.schema
             let position = try reader.head()
             let horizon = try reader.clockDocument().backupHorizon
@@ -67,6 +68,7 @@ extension Workspace {
     /// At least the first of them; the reply closes at ``SessionLimits/recordsBytes``.
     public func records(_ keys: [RecordKey], for context: SessionContext) throws -> Records {
         try store.read { reader in
+            try checkStanding(of: context, reader)
             let horizon = try reader.clockDocument().backupHorizon
             var effects: [Effect] = []
             var bytes = 0
@@ -92,6 +94,7 @@ extension Workspace {
     /// - Complexity: O(rows in the ranges).
     public func digest(_ request: DigestRequest, for context: SessionContext) throws -> DigestReply {
         try store.read { reader in
+            try checkStanding(of: context, reader)
             let schema = reader.schema
             var parts: [DigestReply.Part] = []
             func scan(_ range: DigestRange, _ body: (RecordID, UInt64) -> Void) throws {
@@ -124,6 +127,8 @@ extension Workspace {
     }
 
     /// The reply to a question of an open session.
+    ///
+    /// - Throws: ``Refusal`` where the session must end first.
     public func answer(_ message: ClientMessage, for context: SessionContext) throws -> ServerMessage {
         switch message {
         case .fetch(let keys): return .records(try records(keys, for: context))
@@ -131,6 +136,12 @@ extension Workspace {
         case .history(let request): return .history(try history(request, for: context))
         default: throw Refusal(.protocolBroken, "“\(message.name)” is not a question.")
         }
+    }
+
+    /// Rows of a later schema are not for a replica that has not taken it up (rule T2): it would leave out what it does
+    /// not know, and nothing would bring it again. Nor are those that the session may no longer see (P20).
+    func checkStanding(of context: SessionContext, _ reader: any StoreReader) throws {
+        if let refusal = try standing(of: context, reader) { throw refusal }
     }
 
     /// Everything up to `position` is stored by the replica: answers up to there may go (rules A2, T1).

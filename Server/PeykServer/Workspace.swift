@@ -90,6 +90,7 @@ public final class Workspace: Sendable {
         name: String, schema: Schema, store: any Store, keys: WorkspaceKeys, environment: ServerEnvironment
     ) throws -> Workspace {
         try schema.validate()
+        try schema.checkHardReferences()
         let now = environment.now()
         let epoch = Epoch(bits: environment.bits())
         let site = environment.site()
@@ -143,6 +144,7 @@ public final class Workspace: Sendable {
         if user.grant != context.grant {
             return Refusal(.scopeChanged, "What you may see has changed; the next sync brings it.")
         }
+        guard reader.schema.version == context.schemaVersion else { return .schemaGrown }
         return nil
     }
 }
@@ -153,6 +155,7 @@ extension Refusal {
         .revoked,
         "This device's access was taken away. Everything on it is kept, also what is not yet sent; ask your "
             + "administrator.")
+    static let schemaGrown = Refusal(.scopeChanged, "The schema has grown; the next sync brings it.")
     static let userDisabled = Refusal(
         .revoked,
         "This user was disabled. Everything on the device is kept, also what is not yet sent; ask your administrator.")

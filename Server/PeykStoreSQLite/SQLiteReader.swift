@@ -66,9 +66,8 @@ class SQLiteReader: SQLReader {
         try bind(key, to: statement)
         guard try statement.step() else { return nil }
         var reader = ByteReader(statement.blob(4))
-        var row = try decoded("a tombstone of \(table.name)") { try Row(from: &reader) }
-        while row.values.count < table.fields.count { row.values.append(.null) }
-        return try stored(statement, from: 0, row: row, isAlive: false)
+        let row = try decoded("a tombstone of \(table.name)") { try Row(from: &reader) }
+        return try stored(statement, from: 0, row: row.widened(to: table), isAlive: false)
     }
 
     /// A record from the columns audience, position, inserted_by, clock, the first of them at `column`.

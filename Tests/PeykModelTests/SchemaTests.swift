@@ -165,6 +165,14 @@ struct SchemaTests {
             "a new hard reference",
             successor { $0[0] = table($0[0]) { $0.append(Field("boss", .reference(table: "person"), hard: true)) } }
         ),
+        (
+            "a hard reference to what not every holder holds (D3)",
+            successor {
+                let place = Field("at", .reference(table: "customer"), hard: true)
+                let owner = Field("owner", .reference(table: "person"), hard: true)
+                $0.append(Table("visit", .root(AudienceFields(owner: "owner"), lends: nil), fields: [owner, place]))
+            }
+        ),
         ("an invalid addition", successor { $0[0] = table($0[0]) { $0.append(Field("x", .text, .counter)) } }),
     ]
 

@@ -136,6 +136,68 @@ struct SchemaRuleTests {
         try team.check()
     }
 
+    @Test("T2, D2: what comes back has nothing of what was dropped meanwhile, and into a dropped table nothing comes")
+    func revivedAfterDrop() throws {
+        let team = try Team()
+        let (customer, task) = (Sample.id(830), Sample.id(831))
+        team.manager.insert("customer", customer, ["name": "C", "phone": "5", "territory_id": Value(Office.north)])
+        team.manager.insert("task", task, ["subject": "call", "owner_id": Value(team.manager.user)])
+        try team.syncAll()
+        team.manager.delete("customer", customer)
+        team.manager.delete("task", task)
+        try team.syncAll()
+        try apply(team.office, ["retire": ["customer.phone", "task"]])
+        try team.syncAll()
+        try apply(team.office, ["drop": ["customer.phone", "task"]])
+        team.manager.commit([], [Operation(kind: .revive, table: Sample.table("customer"), record: customer)])
+        let other = team.manager.commit([], [Operation(kind: .revive, table: Sample.table("task"), record: task)])
+        try team.syncAll()
+        #expect(try team.office.value("customer", customer, "name") == "C")
+        #expect(try team.office.value("customer", customer, "phone") == .null)
+        #expect(team.manager.answers[other.id]?.notices.map(\.code) == [.retired])
+        #expect(try team.office.row("task", task) == nil)
+        try team.check()
+    }
+
+    @Test("T2, B1: pages, records and digests of a later schema are not for a session of the former one")
+    func laterSchema() throws {
+        let team = try Team()
+        try team.ann.connect()
+        let context = try #require(team.ann.context)
+        let mark = BackfillMark(scope: team.ann.held, table: 0, last: nil, firstPosition: 0, lastPosition: 0)
+        let workspace = team.office.workspace
+        _ = try workspace.page(for: context, after: mark)
+        try apply(team.office, ["add": ["fields": ["customer": [["name": "size", "type": "integer"]]]]])
+        let key = RecordKey(table: Sample.table("customer"), record: team.customer)
+        for ask in [
+            { _ = try workspace.page(for: context, after: mark) },
+            { _ = try workspace.records([key], for: context) },
+            { _ = try workspace.digest(DigestRequest(), for: context) },
+        ] {
+            let refusal = #expect(throws: Refusal.self) { try ask() }
+            #expect(refusal?.code == .scopeChanged, "the device comes again, and is told of the schema")
+        }
+    }
+
+    @Test("T2: an enum gets more words by a whole schema, once")
+    func words() throws {
+        let team = try Team()
+        let addition: JSON = [
+            "add": ["fields": ["customer": [["name": "rating", "type": "enum", "values": ["a", "b"]]]]]
+        ]
+        try apply(team.office, addition)
+        let text = try team.office.workspace.schema().json.text
+        let wider = try JSON(parsing: text.replacing(#"["a","b"]"#, with: #"["a","b","c"]"#))
+        #expect(try apply(team.office, wider)["changed"] == ["customer.rating"])
+        let schema = try team.office.workspace.schema()
+        #expect(schema.version == 3)
+        let customer = try #require(schema.table(named: "customer"))
+        let rating = try #require(customer.fieldIndex("rating"))
+        #expect(customer.fields[rating].type == .enumeration(["a", "b", "c"]))
+        let again = try apply(team.office, wider)
+        #expect(again["changes"] == false && again["changed"] == [])
+    }
+
     static let needed: [(String, JSON, String)] = [
         ("an audience field", ["retire": ["customer.territory_id"]], "whose the records are"),
         ("a parent", ["retire": ["contact.customer_id"]], "what they belong to"),

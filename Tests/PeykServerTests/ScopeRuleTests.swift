@@ -76,6 +76,24 @@ struct ScopeRuleTests {
         try border.check()
     }
 
+    @Test("S1, P20: with a changed grant no more pages, records, digests or histories come in the open session")
+    func openSession() throws {
+        let border = try Border()
+        try border.ann.connect()
+        let context = try #require(border.ann.context)
+        let workspace = border.office.workspace
+        let key = Sample.key("customer", border.customer)
+        try border.office.user(1, "Ann", .rep, [])
+        for ask in [
+            ClientMessage.fetch([key]), .digest(DigestRequest()), .history(HistoryRequest(key: key)),
+        ] {
+            let refusal = #expect(throws: Refusal.self) { try workspace.answer(ask, for: context) }
+            #expect(refusal?.code == .scopeChanged)
+        }
+        let mark = BackfillMark(scope: border.ann.held, table: 0, last: nil, firstPosition: 0, lastPosition: 0)
+        #expect(throws: Refusal.self) { try workspace.page(for: context, after: mark) }
+    }
+
     @Test("S2: a customer is read, not written, wherever an opportunity under it is")
     func lending() throws {
         let border = try Border()

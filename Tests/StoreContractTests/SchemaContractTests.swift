@@ -51,7 +51,9 @@ struct SchemaContractTests {
         }
     }
 
-    @Test("old rows get the default of a new field, and 0 of a new counter (T2, K8)", arguments: StoreKind.allCases)
+    @Test(
+        "old rows get the default of a new field, and 0 of a new counter, deleted ones too (T2, K8, D2)",
+        arguments: StoreKind.allCases)
     func defaults(kind: StoreKind) throws {
         let subject = try StoreUnderTest(kind)
         defer { subject.end() }
@@ -64,12 +66,18 @@ struct SchemaContractTests {
                 Field("grade", .text, default: .text("it's B")), Field("calls", .integer, .counter),
             ], unique: customer.unique)
         let next = Schema(version: 2, tables: own)
-        try subject.store.write { try $0.put(Sample.record(Sample.customerRow("early")), at: key) }
+        let deleted = Sample.key(Sample.customer, 2)
+        try subject.store.write { transaction throws in
+            try transaction.put(Sample.record(Sample.customerRow("early")), at: key)
+            try transaction.put(Sample.record(Sample.customerRow("deleted"), alive: false), at: deleted)
+        }
         try subject.store.write { try $0.adopt(next) }
         for store in [subject.store, try subject.reopened()].compactMap({ $0 }) {
-            let row = try store.read { try $0.record(key)?.state.row }
-            #expect(row?[10] == .text("it's B"))
-            #expect(row?[11] == .integer(0))
+            for key in [key, deleted] {
+                let row = try store.read { try $0.record(key)?.state.row }
+                #expect(row?[10] == .text("it's B"))
+                #expect(row?[11] == .integer(0))
+            }
         }
     }
 

@@ -49,7 +49,9 @@ struct SchemaGroup: ParsableCommand {
         func run() throws {
             let document = try SchemaFile.read(file) { $0 }
             let change = try place.client().send(.checkSchema(document))
-            SchemaGroup.show(change, output.console, done: "Would add", retired: "Would retire", dropped: "Would drop")
+            SchemaGroup.show(
+                change, output.console, done: "Would add", retired: "Would retire", dropped: "Would drop",
+                changed: "Would change")
         }
     }
 
@@ -73,15 +75,18 @@ struct SchemaGroup: ParsableCommand {
         func run() throws {
             let document = try SchemaFile.read(file) { $0 }
             let change = try place.client().send(.applySchema(document))
-            SchemaGroup.show(change, output.console, done: "Added", retired: "Retired", dropped: "Dropped")
+            SchemaGroup.show(
+                change, output.console, done: "Added", retired: "Retired", dropped: "Dropped", changed: "Changed")
         }
     }
 
-    static func show(_ change: JSON, _ console: Console, done: String, retired: String, dropped: String) {
+    static func show(
+        _ change: JSON, _ console: Console, done: String, retired: String, dropped: String, changed: String
+    ) {
         func names(_ key: String) -> [String] { (change[key]?.arrayValue ?? []).compactMap(\.stringValue) }
         let rows =
             names("added").map { [done, $0] } + names("retired").map { [retired, $0] }
-            + names("dropped").map { [dropped, $0] }
+            + names("dropped").map { [dropped, $0] } + names("changed").map { [changed, $0] }
         if rows.isEmpty {
             Terminal.message("The schema is as the file says; there is nothing to change.")
             if console.format == .table { return }
