@@ -3,7 +3,7 @@ import PeykModel
 import SimulationKit
 
 /// `peyk-simulate [--seeds N] [--start N] [--stride N] [--operations N] [--minutes N] [--plant NAME] [--keep FOLDER]
-/// [--stop N] [--tell] [FILE…]`
+/// [--stop N] [--tell] [--with KINDS] [--without KINDS] [FILE…]`
 ///
 /// Runs seeds, or the schedules of files, and prints what was found. One process runs one seed at a time; start
 /// several with other starts to use more cores.
@@ -15,6 +15,8 @@ struct SimulateCommand {
     var folder: String?
     var stopAfter = 5
     var without: Set<Schedule.Kind> = []
+    /// Only seeds that have steps of these kinds.
+    var with: Set<Schedule.Kind> = []
     var isTracing = false
     /// Each step of each seed, with every position and what it did.
     var isTelling = false
@@ -46,9 +48,8 @@ struct SimulateCommand {
                 if plant == nil {
                     problem = "--plant takes one of " + Plant.allCases.map(\.rawValue).joined(separator: ", ")
                 }
-            case "--without":
-                without = Set(
-                    (rest.popFirst() ?? "").split(separator: ",").compactMap { Schedule.Kind(rawValue: String($0)) })
+            case "--without": without = kinds(&rest)
+            case "--with": with = kinds(&rest)
             default:
                 if word.hasPrefix("-") { problem = "unknown option \(word)" } else { files.append(word) }
             }
@@ -61,6 +62,10 @@ struct SimulateCommand {
             return 1
         }
         return value
+    }
+
+    private func kinds(_ rest: inout ArraySlice<String>) -> Set<Schedule.Kind> {
+        Set((rest.popFirst() ?? "").split(separator: ",").compactMap { Schedule.Kind(rawValue: String($0)) })
     }
 
     func run() -> Int32 {
@@ -118,6 +123,7 @@ struct SimulateCommand {
             if minutes > 0, Date().timeIntervalSince(began) > Double(minutes) * 60 { break }
             let seed = start + number * UInt64(stride)
             let schedule = Schedule(seed: seed, count: operations, without: without)
+            guard with.isEmpty || with.isSubset(of: Set(schedule.steps.map(\.kind))) else { continue }
             let outcome = schedule.run(plant: plant, tell: isTelling ? { print($0) } : nil)
             totals.add(outcome)
             if isTracing { print("seed \(seed) trace \(String(outcome.trace, radix: 16))") }
@@ -164,6 +170,7 @@ private struct Totals {
     var settled = 0
     var backups = 0
     var restores = 0
+    var schemas = 0
 
     mutating func add(_ outcome: SimulationOutcome) {
         runs += 1
@@ -182,6 +189,7 @@ private struct Totals {
         settled += outcome.settled
         backups += outcome.backups
         restores += outcome.restores
+        schemas += outcome.schemas
     }
 
     func summary(seconds: Double, start: UInt64) -> String {
@@ -191,7 +199,7 @@ private struct Totals {
           \(steps) operations, \(sessions) sessions, \(frames) frames, \(commits) commits, \(positions) positions, \
         \(stops) stops with \(lost) writes lost, \(faults) disk faults, \(expired) leases run out, \
         \(collected) tombstones collected, \(settled) undone or settled, \
-        \(backups) backups, \(restores) restores, \(checks) comparisons with the server
+        \(backups) backups, \(restores) restores, \(schemas) schemas, \(checks) comparisons with the server
         """
     }
 }

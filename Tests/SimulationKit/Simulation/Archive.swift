@@ -34,6 +34,7 @@ final class Archive {
         var entries: [LogEntry]
         var versions: [RecordKey: [Version]]
         var positions: [CommitID: Position]
+        var schemaChanges: [Position]
     }
 
     private(set) var entries: [LogEntry] = []
@@ -54,14 +55,21 @@ final class Archive {
     private var dots: [Dot: CommitID] = [:]
     private var stamps: [SiteID: (seq: Sequence64, stamp: HLC)] = [:]
     private(set) var schema: Schema
+    /// By version. A version is one schema for ever.
+    private(set) var schemas: [Int64: Schema] = [:]
+    /// Where each version after the first came, of the present history.
+    private var schemaChanges: [Position] = []
     var head: Position { entries.last?.position ?? start }
     /// What lies at or below was there when the world began.
     private var start: Position = 0
+    private var startVersion: Int64 = 0
 
     init(_ store: any Store) throws {
         schema = Schema(version: 0, tables: [])
         try store.read { reader in
             schema = reader.schema
+            startVersion = schema.version
+            schemas[schema.version] = schema
             start = try reader.head()
             lineage = try reader.workspaceDocument().lineage
             for (index, table) in schema.tables.enumerated() {
@@ -94,6 +102,12 @@ final class Archive {
                 return true
             }
             guard self.head == head else { throw Finding("P17", "the log has a gap after \(self.head)") }
+            guard schema.version == schemaVersion(at: head) else {
+                throw Finding("T2", "version \(schema.version) of the schema came without a position")
+            }
+            guard schemas.updateValue(schema, forKey: schema.version) ?? schema == schema else {
+                throw Finding("T2", "version \(schema.version) of the schema is not what it was")
+            }
         }
     }
 
@@ -132,6 +146,7 @@ final class Archive {
                     digest: effect.after?.digest(table: table, record: effect.key.record) ?? 0))
         }
         entries.append(entry)
+        if entry.kind == .schema { schemaChanges.append(entry.position) }
     }
 
     private static func hasDeviceDot(_ entry: LogEntry) -> Bool {
@@ -148,8 +163,12 @@ final class Archive {
     /// The server was put back to `position` of its history, and goes on under another epoch (rule I6). Dots stay what
     /// they are for ever (P18); seqs and stamps go on from what the restored server knows.
     func goBack(to position: Position, under next: Lineage) {
-        if let epoch { lost[epoch] = Lost(entries: entries, versions: versions, positions: positions) }
+        if let epoch {
+            lost[epoch] = Lost(
+                entries: entries, versions: versions, positions: positions, schemaChanges: schemaChanges)
+        }
         lineage = next
+        schemaChanges = schemaChanges.filter { $0 <= position }
         entries = Array(entries.prefix { $0.position <= position })
         versions = versions.mapValues { $0.filter { $0.position <= position } }.filter { !$0.value.isEmpty }
         (positions, effective, stamps, referrers, written) = ([:], [], [:], [:], [])
@@ -234,32 +253,53 @@ final class Archive {
         versions(of: epoch)[key]?.last { $0.position <= position }
     }
 
-    /// Each table's count and digest at a position, of what a holder of these buckets sees.
+    /// The version of the schema that was in force at a position.
+    func schemaVersion(at position: Position, of epoch: Epoch? = nil) -> Int64 {
+        let changes = epoch.flatMap { lost[$0]?.schemaChanges } ?? schemaChanges
+        return startVersion + Int64(changes.count { $0 <= position })
+    }
+
+    /// The digest of a row for whoever has `table` as it is in some version of the schema: fields that were added since
+    /// the row was written have their standing value.
+    private func digest(_ version: Version, _ row: Row, of record: RecordID, as table: Table) -> UInt64 {
+        guard row.values.count != table.fields.count else { return version.digest }
+        return row.widened(to: table).digest(table: table, record: record)
+    }
+
+    /// The records of a table that live now, in order.
+    func living(in table: Int) -> [RecordID] {
+        versions.filter { $0.key.table == table && $0.value.last?.row != nil }.map(\.key.record).sorted()
+    }
+
+    /// Each table's count and digest at a position, of what a holder of these buckets sees under some version of the
+    /// schema.
     func digests(
-        at position: Position, of epoch: Epoch?, in buckets: [Bucket]
+        at position: Position, of epoch: Epoch?, in buckets: [Bucket], as schema: Schema
     ) -> [(count: Int64, digest: UInt64)] {
         var result = schema.tables.map { _ in (count: Int64(0), digest: UInt64(0)) }
         let held = Set(buckets)
         for (key, list) in versions(of: epoch) {
-            guard let version = list.last(where: { $0.position <= position }), version.row != nil,
-                version.audience.readers.contains(where: { held.contains($0) })
+            guard let version = list.last(where: { $0.position <= position }), let row = version.row,
+                version.audience.readers.contains(where: { held.contains($0) }),
+                let table = schema.table(at: key.table)
             else { continue }
             result[key.table].count += 1
-            result[key.table].digest &+= version.digest
+            result[key.table].digest &+= digest(version, row, of: key.record, as: table)
         }
         return result
     }
 
-    /// The rows that a holder of these buckets sees at a position, by record.
+    /// The rows that a holder of these buckets sees at a position under some version of the schema, by record.
     func rows(
-        of table: Int, at position: Position, of epoch: Epoch? = nil, in buckets: [Bucket]
+        of table: Int, at position: Position, of epoch: Epoch? = nil, in buckets: [Bucket], as schema: Schema
     ) -> [RecordID: Row] {
+        guard let definition = schema.table(at: table) else { return [:] }
         var found: [RecordID: Row] = [:]
         for (key, list) in versions(of: epoch) where key.table == table {
             guard let version = list.last(where: { $0.position <= position }), let row = version.row,
                 version.audience.readers.contains(where: { buckets.contains($0) })
             else { continue }
-            found[key.record] = row
+            found[key.record] = row.widened(to: definition)
         }
         return found
     }
@@ -285,10 +325,11 @@ final class Archive {
                 try reader.records(of: index, after: nil) { id, record in
                     found.insert(id)
                     let key = RecordKey(table: index, record: id)
-                    guard let version = versions[key]?.last, version.row != nil else {
+                    guard let version = versions[key]?.last, let row = version.row else {
                         throw Finding("P17", "\(table.name) \(id) is on the server, but no position made it")
                     }
-                    guard version.digest == record.state.row.digest(table: table, record: id) else {
+                    guard digest(version, row, of: id, as: table) == record.state.row.digest(table: table, record: id)
+                    else {
                         throw Finding("P17", "\(table.name) \(id) on the server is not what the log says")
                     }
                     guard version.audience == record.audience else {

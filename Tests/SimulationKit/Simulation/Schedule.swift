@@ -57,6 +57,8 @@ public struct Schedule: Hashable, Sendable {
         case backup
         /// IT restores some earlier backup of the server.
         case restore
+        /// IT adds to the schema, retires or drops, or asks for what is refused.
+        case schema
     }
 
     public struct Step: Hashable, Sendable {
@@ -125,7 +127,16 @@ public struct Schedule: Hashable, Sendable {
             }?.0
             steps.append(Step(kind ?? .edit, random.next() >> 16))
         }
+        if !without.contains(.schema) { Self.changeSchemas(&steps, seed: seed) }
         self.init(seed: seed, shape: shape, steps: steps)
+    }
+
+    /// In a third of the schedules, some steps are changes of the schema. They are drawn apart, so that all other
+    /// schedules are what they were before there were any.
+    private static func changeSchemas(_ steps: inout [Step], seed: UInt64) {
+        var random = SplitMix64(seed: seed &+ 55)
+        guard !steps.isEmpty, random.chance(33) else { return }
+        for _ in 0..<(1 + random.draw(10)) { steps[random.draw(steps.count)] = Step(.schema, random.next() >> 16) }
     }
 
     // MARK: Kept seeds

@@ -34,6 +34,8 @@ public struct SimulationOutcome: Sendable {
     public var settled: Int
     public var backups: Int
     public var restores: Int
+    /// Versions of the schema that came.
+    public var schemas: Int
 }
 
 extension Schedule {
@@ -63,7 +65,8 @@ extension Schedule {
             sessions: statistics.sessions, commits: statistics.commits, positions: world?.archive.head ?? 0,
             stops: statistics.stops, lostWrites: statistics.lostWrites, faults: statistics.faults,
             checks: statistics.checks, collected: statistics.collected, expired: statistics.expired,
-            settled: statistics.settled, backups: statistics.backups, restores: statistics.restores)
+            settled: statistics.settled, backups: statistics.backups, restores: statistics.restores,
+            schemas: statistics.schemas)
     }
 
     /// Leaves out steps for as long as the run still breaks the same property.

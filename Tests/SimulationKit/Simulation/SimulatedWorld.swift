@@ -54,6 +54,7 @@ final class SimulatedWorld {
         var settled = 0
         var backups = 0
         var restores = 0
+        var schemas = 0
         var kinds: [Schedule.Kind: Int] = [:]
     }
 
@@ -193,6 +194,7 @@ final class SimulatedWorld {
         case .rewind: try rewind(client)
         case .backup: try backup(&random)
         case .restore: try restoreServer(&random)
+        case .schema: try changeSchema(client, &random)
         }
     }
 
@@ -204,7 +206,12 @@ final class SimulatedWorld {
             seed: random.next(), site: client.number, customers: Template.customers,
             opportunities: Template.opportunities, territories: Template.territories)
         edits.skipIDs(random.draw(1 << 20))
-        let statements = edits.next()
+        var statements = edits.next()
+        if replica.schema.version > TestSchema.schema.version, random.chance(50) {
+            var more = SchemaEdits(replica.schema, seed: random.next(), site: client.number)
+            if random.chance(60) { statements = [] }
+            statements += (0..<(1 + random.draw(2))).compactMap { _ in more.next() }
+        }
         do {
             if random.chance(85) {
                 _ = try replica.write { writer in

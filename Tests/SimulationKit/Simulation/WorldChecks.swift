@@ -35,7 +35,13 @@ extension SimulatedWorld {
             let epoch = client.seen.epoch
             guard archive.head(of: epoch) >= found.position else { return }
             client.comparedAt = client.disk.changes
-            let expected = archive.digests(at: found.position, of: epoch, in: status.scope.buckets)
+            let schema = replica.schema
+            guard schema.version >= archive.schemaVersion(at: found.position, of: epoch) else {
+                throw Finding(
+                    "T2", "device \(client.number) is at \(found.position) with version \(schema.version) of the schema"
+                )
+            }
+            let expected = archive.digests(at: found.position, of: epoch, in: status.scope.buckets, as: schema)
             for item in found.parts
             where (expected[item.table].count, expected[item.table].digest) != (item.count, item.digest) {
                 throw Finding("P1", try difference(client, replica, item.table, found.position, status.scope.buckets))
@@ -48,8 +54,9 @@ extension SimulatedWorld {
     func difference(
         _ client: SimulatedClient, _ replica: Replica, _ table: Int, _ position: Position, _ buckets: [Bucket]
     ) throws -> String {
-        let definition = archive.schema.tables[table]
-        let expected = archive.rows(of: table, at: position, of: client.seen.epoch, in: buckets)
+        let definition = replica.schema.tables[table]
+        let expected = archive.rows(
+            of: table, at: position, of: client.seen.epoch, in: buckets, as: replica.schema)
         let found = try replica.digests(DigestRequest(ranges: [DigestRange(table: table)]))
         var digests: [RecordID: UInt64] = [:]
         for part in found.parts where part.count == 1 { if let record = part.upTo { digests[record] = part.digest } }
@@ -83,6 +90,11 @@ extension SimulatedWorld {
         case .records(let records):
             try catchUp()
             for effect in records.effects { try checkSent(effect, at: records.position, to: client) }
+        case .page(let page) where page.rowCount > 0:
+            try catchUp()
+            for record in try RowPageReader(page.payload).ids {
+                try checkSent(RecordKey(table: page.table, record: record), at: page.position, to: client)
+            }
         case .history(let reply):
             for entry in reply.entries {
                 for effect in entry.effects { try checkSent(effect, at: entry.position, to: client) }
@@ -94,9 +106,12 @@ extension SimulatedWorld {
     private func checkSent(_ effect: Effect, at position: Position, to client: SimulatedClient) throws {
         switch effect.kind {
         case .delete, .evict: return
-        case .full, .delta, .touched: break
+        case .full, .delta, .touched: try checkSent(effect.key, at: position, to: client)
         }
-        let audience = archive.version(of: effect.key, at: position)?.audience ?? .nobody
+    }
+
+    private func checkSent(_ key: RecordKey, at position: Position, to client: SimulatedClient) throws {
+        let audience = archive.version(of: key, at: position)?.audience ?? .nobody
         let grants = rights[client.user] ?? []
         for (index, right) in grants.enumerated() {
             // In force at the position, or at any time after it.
@@ -105,7 +120,7 @@ extension SimulatedWorld {
             if right.grant.reads(audience) { return }
         }
         throw Finding(
-            "P20", "device \(client.number) was sent \(effect.key) of \(position), to which it never had a right")
+            "P20", "device \(client.number) was sent \(key) of \(position), to which it never had a right")
     }
 
     // MARK: What enters the server (P9, P20, P22)
@@ -118,6 +133,7 @@ extension SimulatedWorld {
                 throw Finding("P9", "the stamp \(entry.stamp) at \(position) is over a minute ahead of \(entry.time)")
             }
             guard entry.kind == .commit, let user = entry.user else { continue }
+            try checkRetired(entry)
             for effect in entry.effects where effect.isNamed && changes(effect) {
                 try checkRight(user, entry, effect)
             }
@@ -148,13 +164,21 @@ extension SimulatedWorld {
             }
         }
         // Where it was not there yet, what counts is where its author put it; so for later edits of it, too (rule S4).
-        if audiences.isEmpty { audiences += [effect.audienceAfter].compactMap { $0 } }
+        if audiences.isEmpty || inserts(entry, effect) { audiences += [effect.audienceAfter].compactMap { $0 } }
         for anchor in anchors where audiences.isEmpty || isNew(effect.key, to: anchor, of: user) {
-            audiences += parents(effect, at: anchor).map(\.audience)
+            audiences += parents(of: effect.key, effect.after, at: anchor, user).map(\.audience)
         }
         let grants = rights[number] ?? []
         guard audiences.contains(where: { audience in grants.contains { $0.grant.writes(audience) } }) else {
             throw Finding("P20", "user \(number) changed \(effect.key) at \(entry.position), which it may not write")
+        }
+    }
+
+    /// Whether the commit makes a new record under an id that no living one has.
+    private func inserts(_ entry: LogEntry, _ effect: LogEffect) -> Bool {
+        guard effect.audienceBefore == nil, let body = archive.made[entry.commit]?.body else { return false }
+        return body.changes.contains {
+            $0.kind == .insert && $0.table == effect.key.table && $0.record == effect.key.record
         }
     }
 
@@ -171,18 +195,22 @@ extension SimulatedWorld {
         return archive.entry(at: first.position)?.user == user
     }
 
-    /// What a new record's parents were as its author saw them.
-    private func parents(_ effect: LogEffect, at anchor: Archive.Standing) -> [Archive.Version] {
+    /// What a new record's parents were as its author saw them; of one that she made as well, its own.
+    private func parents(
+        of key: RecordKey, _ row: Row?, at anchor: Archive.Standing, _ user: RecordID, depth: Int = 0
+    ) -> [Archive.Version] {
         // Of a deleted one, as it was.
-        guard let row = effect.after ?? archive.versions[effect.key]?.last(where: { $0.row != nil })?.row,
-            let table = archive.schema.table(at: effect.key.table)
+        guard let row = row ?? archive.versions[key]?.last(where: { $0.row != nil })?.row, depth < 4,
+            let table = archive.schema.table(at: key.table)
         else { return [] }
-        return table.fields.enumerated().compactMap { index, field in
+        return table.fields.enumerated().flatMap { index, field -> [Archive.Version] in
             guard case .reference(let name) = field.type, let target = archive.schema.tableIndex(name),
                 let record = row[index].recordID
-            else { return nil }
-            return archive.version(
-                of: RecordKey(table: target, record: record), at: anchor.position, of: anchor.epoch)
+            else { return [] }
+            let parent = RecordKey(table: target, record: record)
+            if let seen = archive.version(of: parent, at: anchor.position, of: anchor.epoch) { return [seen] }
+            guard isNew(parent, to: anchor, of: user) else { return [] }
+            return parents(of: parent, nil, at: anchor, user, depth: depth + 1)
         }
     }
 
@@ -207,6 +235,7 @@ extension SimulatedWorld {
             try look()
             try rest(&random)
         }
+        if try emptyDropped() { try rest(&random) }
         try finish(&random)
     }
 
@@ -240,6 +269,7 @@ extension SimulatedWorld {
 
     private func finish(_ random: inout SplitMix64) throws {
         try archive.compare(server.workspace.store)
+        try checkDropped()
         for client in clients where !client.isRevoked {
             try check(client)
             try checkShown(client)
@@ -272,7 +302,7 @@ extension SimulatedWorld {
         guard let replica = client.replica, try replica.status().pending == 0, try hasNoFaults(replica) else { return }
         let buckets = try grant(of: client.user).read
         for (index, table) in archive.schema.tables.enumerated() where !table.isLedger {
-            let expected = archive.rows(of: index, at: archive.head, in: buckets)
+            let expected = archive.rows(of: index, at: archive.head, in: buckets, as: archive.schema)
             let columns = (["id"] + table.fields.map(\.name)).joined(separator: ", ")
             let shown = try replica.read { try $0.rows("SELECT \(columns) FROM \(table.name)") }
             for line in shown {

@@ -65,7 +65,7 @@ extension SimulatedWorld {
         server.disk.heal()
     }
 
-    private func arm(_ disk: SimulatedDisk, _ random: inout SplitMix64) {
+    func arm(_ disk: SimulatedDisk, _ random: inout SplitMix64) {
         let failures: [SimulatedDisk.Failure] = [.deviceError, .full, .shortWrite]
         let kinds: [SimulatedDisk.Operations] = [.write, .sync, .changes, [.write, .sync], .all]
         disk.fail(
