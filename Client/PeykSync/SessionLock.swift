@@ -15,9 +15,10 @@ final class SessionLock: Sendable {
     private let file: Int32
 
     /// Waits for the lock without blocking a thread. Whoever holds it to watch is asked to let go meanwhile.
-    /// - Parameter request: where the asking is done, ``SessionRequest``.
+    /// - Parameter request: where the asking is done, ``SessionRequest``; nil where this one wants to watch, too: two
+    ///   watches would throw each other out for ever.
     /// - Throws: ``SyncFailure`` of kind busy after `seconds`.
-    init(path: String, request: String, seconds: Double) async throws {
+    init(path: String, request: String?, seconds: Double) async throws {
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else {
             throw SyncFailure(.replica, "The lock \(path) cannot be opened: \(String(cString: strerror(errno))).")
@@ -27,7 +28,7 @@ final class SessionLock: Sendable {
         var asking: SessionRequest?
         while flock(file, LOCK_EX | LOCK_NB) != 0 {
             do {
-                if asking == nil { asking = try SessionRequest(path: request) }
+                if asking == nil { asking = try request.map { try SessionRequest(path: $0) } }
                 guard clock.now < deadline else {
                     throw SyncFailure(
                         .busy,

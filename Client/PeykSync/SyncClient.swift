@@ -186,7 +186,7 @@ public final class SyncClient: Sendable {
         while !Task.isCancelled {
             let start = ContinuousClock.now
             do {
-                try await locked {
+                try await locked(asking: false) {
                     let run = SyncRun(
                         self.identity, .watch, self.options, opened: { report(.connected) },
                         postponed: { report(.postponed(seconds: $0)) }, report: { report(.progress($0)) })
@@ -219,11 +219,13 @@ public final class SyncClient: Sendable {
     }
 
     /// Runs `body` while this process holds the replica's session.
-    private func locked<Result: Sendable>(_ body: @Sendable () async throws -> Result) async throws -> Result {
+    private func locked<Result: Sendable>(
+        asking: Bool = true, _ body: @Sendable () async throws -> Result
+    ) async throws -> Result {
         do {
             let lock = try await SessionLock(
-                path: Replica.sessionLockPath(replica.home), request: Replica.sessionRequestPath(replica.home),
-                seconds: options.lockSeconds)
+                path: Replica.sessionLockPath(replica.home),
+                request: asking ? Replica.sessionRequestPath(replica.home) : nil, seconds: options.lockSeconds)
             let result = try await body()
             withExtendedLifetime(lock) {}
             return result

@@ -62,9 +62,19 @@ extension Admin {
             "settled_by": row.text(ledger, "settled_by").map { .string(people.user($0)) } ?? .null,
         ]
         members["winner"] = people.named(parsed("winner"))
+        members["amounts"] = amounts(of: row.text(ledger, "table_name").flatMap { reader.schema.table(named: $0) })
         members["losers"] = .array((parsed("losers").arrayValue ?? []).map { people.named($0) })
         if isWhole { members["base"] = parsed("base") }
         return .object(members)
+    }
+
+    /// Which fields are amounts, in minor units of the currency in which other field.
+    private func amounts(of table: Table?) -> JSON {
+        var found: [String: JSON] = [:]
+        for field in table?.fields ?? [] {
+            if case .money(let currency) = field.type { found[field.name] = .string(currency) }
+        }
+        return .object(found)
     }
 
     /// What people call the record that an entry is about: its name or title, where it has one.

@@ -79,23 +79,34 @@ struct AdminHistory {
             table.fields.indices.contains(field) && (fields?.contains(field) ?? true)
         }
         guard effect.audienceBefore != nil else {
+            let before = Row.empty(table)
             return table.fields.indices.filter { isAsked($0) && !after[$0].isNull }.map {
-                change(table.fields[$0], from: .null, to: after[$0])
+                change($0, of: table, from: before, to: after)
             }
         }
+        var before = after
+        for field in effect.replaced where before.values.indices.contains(field.field) {
+            before[field.field] = field.value
+        }
         return effect.replaced.filter { isAsked($0.field) }.map {
-            change(table.fields[$0.field], from: $0.value, to: after[$0.field])
+            change($0.field, of: table, from: before, to: after)
         }
     }
 
-    /// With the names of what a reference points to.
-    private func change(_ field: Field, from old: Value, to new: Value) -> JSON {
+    /// With the names of what a reference points to, and the currencies of amounts.
+    private func change(_ index: Int, of table: Table, from before: Row, to after: Row) -> JSON {
+        let field = table.fields[index]
+        let (old, new) = (before[index], after[index])
         var members: [String: JSON] = [
             "field": .string(field.name), "type": .string(field.type.name), "old": JSON(old), "new": JSON(new),
         ]
         if case .reference(let target) = field.type {
             members["old_name"] = name(of: old, in: target).map { .string($0) }
             members["new_name"] = name(of: new, in: target).map { .string($0) }
+        }
+        if case .money(let name) = field.type {
+            members["old_currency"] = before.text(table, name).map { .string($0) }
+            members["new_currency"] = after.text(table, name).map { .string($0) }
         }
         return .object(members)
     }

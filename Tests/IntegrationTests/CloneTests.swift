@@ -121,6 +121,20 @@ struct CloneTests {
         }
     }
 
+    @Test("K5: a second watch of one replica gives way, and the first is not disturbed", .timeLimit(.minutes(5)))
+    func twoWatches() async throws {
+        try await World.with { world in
+            let sara = try await world.join("Sara", role: "manager")
+            let first = try sara.start("sync", "--watch", "--format", "json")
+            _ = try await first.line(beginning: "{\"event\":\"connected\"")
+            let second = try await sara.peyk(["sync", "--watch", "--timeout", "1"], status: 75)
+            #expect(second.err.contains("Another process syncs this replica"), "\(second)")
+            first.signal(SIGTERM)
+            let told = try await first.finish(within: 20)
+            #expect(told.lines.count { $0.contains("\"connected\"") } == 1, "it never let go: \(told)")
+        }
+    }
+
     @Test("K5: two plain syncs: the second waits for the first up to its time-out", .timeLimit(.minutes(5)))
     func secondWaits() async throws {
         try await World.with { world in

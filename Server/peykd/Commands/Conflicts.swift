@@ -25,9 +25,9 @@ struct Conflicts: ParsableCommand {
             let entries = try place.client().send(.listConflicts(all: all, table: table, limit: limit)).arrayValue ?? []
             let console = output.console
             let show = console.show
-            func claim(_ claim: JSON?) -> String {
+            func claim(_ claim: JSON?, _ entry: JSON) -> String {
                 guard let claim, claim != .null else { return "–" }
-                let value = claim["value"].map { Console.plain($0) } ?? ""
+                let value = claim["value"].map { Conflicts.value($0, entry, show) } ?? ""
                 return [value, claim["user_name"]?.stringValue.map { "(\($0))" } ?? ""].filter { !$0.isEmpty }
                     .joined(separator: " ")
             }
@@ -36,8 +36,8 @@ struct Conflicts: ParsableCommand {
                 [
                     String(text(entry, "id").prefix(8)), show.instant(entry["opened_at"]?.integerValue ?? 0),
                     text(entry, "table"), text(entry, "name"), text(entry, "cell"), text(entry, "rule"),
-                    claim(entry["winner"]),
-                    (entry["losers"]?.arrayValue ?? []).map { claim($0) }.joined(separator: "; "),
+                    claim(entry["winner"], entry),
+                    (entry["losers"]?.arrayValue ?? []).map { claim($0, entry) }.joined(separator: "; "),
                     text(entry, "state"),
                 ]
             }
@@ -86,6 +86,21 @@ struct Conflicts: ParsableCommand {
         }
     }
 
+    /// A claim's value: amounts with their currency, of several fields each with its name.
+    private static func value(_ value: JSON, _ entry: JSON, _ show: Presentation) -> String {
+        guard let members = value.objectValue else { return Console.plain(value) }
+        let currencies = (entry["amounts"]?.objectValue ?? [:]).compactMapValues(\.stringValue)
+        let shown = members.filter { !currencies.values.contains($0.key) }.sorted { $0.key < $1.key }
+        let texts = shown.map { name, value in
+            guard let currency = currencies[name], case .integer(let amount) = value else {
+                return (name, Console.plain(value))
+            }
+            return (name, show.money(amount, currency: members[currency]?.stringValue ?? ""))
+        }
+        let isOneCell = entry["cell"]?.stringValue != nil
+        return texts.count == 1 && isOneCell ? texts[0].1 : texts.map { "\($0.0): \($0.1)" }.joined(separator: ", ")
+    }
+
     static func show(_ entry: JSON, _ console: Console) {
         guard console.format == .table else {
             let document = Columns.withISOTimes(entry)
@@ -99,7 +114,7 @@ struct Conflicts: ParsableCommand {
             let device = claim["device"]?.stringValue.map { " on \($0)" } ?? ""
             let clock =
                 claim["clock"]?["anchor"].map { ", had seen everything up to position \(Console.plain($0))" } ?? ""
-            return "\(claim["value"].map { Console.plain($0) } ?? "–")  by \(who)\(device)\(clock)"
+            return "\(claim["value"].map { value($0, entry, console.show) } ?? "–")  by \(who)\(device)\(clock)"
         }
         var rows: [(String, String)] = [
             ("Id", text("id")), ("Record", "\(text("table"))/\(text("record"))"), ("Name", text("name")),
@@ -108,7 +123,7 @@ struct Conflicts: ParsableCommand {
             ("Stands", claim(entry["winner"] ?? .null)),
         ]
         rows += (entry["losers"]?.arrayValue ?? []).map { ("Lost", claim($0)) }
-        if entry["base"] != .null { rows.append(("Before", text("base"))) }
+        if let base = entry["base"], base != .null { rows.append(("Before", value(base, entry, console.show))) }
         console.print(rows.map { (key: $0.0, label: $0.0, shown: $0.1, value: .string($0.1)) })
     }
 }

@@ -99,6 +99,8 @@ struct HistoryView {
         let value = change[side] ?? .null
         switch (change["type"]?.stringValue, value) {
         case ("instant", .integer(let time)): return console.show.instant(time)
+        case ("money", .integer(let amount)):
+            return console.show.money(amount, currency: change[side + "_currency"]?.stringValue ?? "")
         case ("bool", .integer(let flag)):
             return flag == 0 ? console.show.say("no", "خیر") : console.show.say("yes", "بله")
         case ("date", .string(let text)): return CalendarDate(text).map { console.show.date($0) } ?? text
