@@ -70,6 +70,18 @@ struct ClockProperties {
         }
     }
 
+    @Test("an anchor covers just what its history shares with the writer's, up to it (C5, I7.1)")
+    func anchors() {
+        Property(cases: 800) { choices in
+            let (mine, theirs) = (choices.lineage(), choices.lineage())
+            return (mine, theirs, Position(choices.below(13)), choices.writer(theirs))
+        }.holds { mine, theirs, anchor, writer in
+            let shared = try present(mine.common(with: theirs))
+            let clock = VectorClock(lineage: mine, anchor: anchor)
+            try same(clock.covers(writer), writer.position <= min(anchor, shared), "they share \(shared)")
+        }
+    }
+
     @Test("a clock never forgets what it covered when it goes on, and order between clocks says who has seen more (C5)")
     func order() {
         Property(cases: 1_500) { choices in

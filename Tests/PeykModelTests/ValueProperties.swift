@@ -59,13 +59,17 @@ struct ValueProperties {
     @Test("sets are sets: the order and number of what is added do not matter, and their text is one (P24, P6)")
     func sets() {
         Property(cases: 400) { choices in
-            let elements = choices.list(upTo: 8) { $0.text(upTo: 3) }
+            // Two texts of one normal form are two elements.
+            let elements = choices.list(upTo: 8) { $0.chance(30) ? $0.pick(["é", "e\u{301}"]) : $0.text(upTo: 3) }
             return (elements, choices.shuffled(elements), choices.list(upTo: 5) { $0.text(upTo: 3) })
         }.holds { elements, shuffled, others in
             let set = ValueSet(elements)
             try same(ValueSet(shuffled + shuffled), set)
             try same(ValueSet(json: set.json), set)
+            let typed = JSON.array(shuffled.map { .string($0) }).text
+            try same(try FieldType.set.admit(.text(typed)).get(), .text(set.json), "as it is stored")
             try same(ValueSet(set.elements + others), ValueSet(ValueSet(others).elements + elements))
+            try same(set.elements.count, Set(elements.map { Array($0.utf8) }).count, "\(set.elements)")
             try ensure(set.elements.allSatisfy { element in elements.contains { $0.utf8.elementsEqual(element.utf8) } })
         }
     }

@@ -126,7 +126,7 @@ struct StreamProperties {
             choices.list(upTo: 8, usual: 5) { choices -> Int64 in
                 switch choices.below(4) {
                 case 0: Int64(choices.below(50_000))
-                case 1: 60_000 + Int64(choices.below(3)) - 1
+                case 1: 60_000 + Int64(choices.below(5)) - 1
                 case 2: -Int64(choices.below(1 << 40))
                 default: Int64(choices.below(1 << 42))
                 }
