@@ -287,6 +287,7 @@ extension SimulatedWorld {
             guard link.roundTrips <= 2, link.bytes <= 2_048 + facts else {
                 throw Finding("P26", "a sync of nothing took \(link.roundTrips) round trips and \(link.bytes) bytes")
             }
+            try checkBounds(client)
         }
         try look()
         guard archive.head == head else { throw Finding("P26", "syncs of nothing led from \(head) to \(archive.head)") }
