@@ -114,6 +114,9 @@ public struct Audit {
             return ["delete of \(place) is gone without a word"]
         }
         guard let present else {
+            // Nothing of it entered, and its author was told so of each part.
+            let isRefused = change.cells.allSatisfy { write in notices.contains { $0.cell == write.cell } }
+            if isRefused, !change.cells.isEmpty { return [] }
             // In a history that was filled again the delete may have come first, and found nothing (rule I7.4).
             let isDeletedKnowingly =
                 isSuperseded(key, cell: nil, by: entry) || mentions(key, "", entry)
