@@ -113,10 +113,6 @@ public struct Audit {
             if mentions(key, "revived", entry) || isOfEarlierLife(key, entry) { return [] }
             return ["delete of \(place) is gone without a word"]
         }
-        // Each value of it was answered for, whatever became of the record.
-        if change.kind == .update, change.cells.allSatisfy({ cell in notices.contains { $0.cell == cell.cell } }) {
-            return []
-        }
         guard let present else {
             // Nothing of it entered, and its author was told so of each part.
             let isRefused = change.cells.allSatisfy { write in notices.contains { $0.cell == write.cell } }
