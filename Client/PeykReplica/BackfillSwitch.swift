@@ -121,9 +121,9 @@ extension ApplyContext {
     /// What was deleted or left while the pages came.
     func removeGone() throws {
         guard try hasGone() else { return }
-        for row in try connection.rows("SELECT tbl, record FROM peyk_stage_gone ORDER BY tbl, record") {
-            guard row.count == 2, let table = row[0].integerValue, let record = row[1].recordID else { continue }
-            try evict(RecordKey(table: Int(clamping: table), record: record))
+        for row in try connection.rows("SELECT tbl, record, deleted FROM peyk_stage_gone ORDER BY tbl, record") {
+            guard row.count == 3, let table = row[0].integerValue, let record = row[1].recordID else { continue }
+            try evict(RecordKey(table: Int(clamping: table), record: record), keepingLedger: row[2] == .integer(1))
         }
     }
 

@@ -26,7 +26,8 @@ struct StageApplier {
         try context.connection.execute(
             """
             CREATE TABLE IF NOT EXISTS peyk_stage_gone(
-                tbl INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY(tbl, record)) STRICT, WITHOUT ROWID
+                tbl INTEGER NOT NULL, record TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
+                PRIMARY KEY(tbl, record)) STRICT, WITHOUT ROWID
             """)
     }
 
@@ -69,7 +70,7 @@ struct StageApplier {
             return EntryApplier.Touch(before: before, after: row)
         case .delete:
             try rows.delete(key.record)
-            try markGone(key)
+            try markGone(key, isDeleted: true)
             return EntryApplier.Touch(before: before, after: nil)
         case .evict:
             try evict(key, at: position, depth: 0)
@@ -99,14 +100,18 @@ struct StageApplier {
             }
         }
         try stage[key.table].delete(key.record)
-        try markGone(key)
+        try markGone(key, isDeleted: false)
     }
 
-    private func markGone(_ key: RecordKey) throws {
+    /// - Parameter isDeleted: what the ledger says of it stays (rule M7).
+    private func markGone(_ key: RecordKey, isDeleted: Bool) throws {
         guard state.mode == .widen else { return }
         try context.connection.run(
-            "INSERT INTO peyk_stage_gone(tbl, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-            [.integer(Int64(key.table)), Value(key.record)])
+            """
+            INSERT INTO peyk_stage_gone(tbl, record, deleted) VALUES (?1, ?2, ?3)
+            ON CONFLICT DO UPDATE SET deleted = excluded.deleted
+            """,
+            [.integer(Int64(key.table)), Value(key.record), .integer(isDeleted ? 1 : 0)])
     }
 }
 

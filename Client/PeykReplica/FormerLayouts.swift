@@ -21,8 +21,19 @@ extension Replica {
             // Another process may have done it meanwhile.
             guard try meta.integer(.layout) ?? 0 < Self.layoutVersion else { return }
             try addLedgerKind(.handedOff, connection)
+            try distinguishDeletes(connection)
             try meta.set(.layout, Self.layoutVersion)
         }
+    }
+
+    /// Layout 3: what went while pages came is known to be deleted, or to have left. The table is there where some
+    /// pages came for a wider scope.
+    private func distinguishDeletes(_ connection: Connection) throws {
+        let name = "peyk_stage_gone"
+        let isThere = try connection.value("SELECT 1 FROM sqlite_schema WHERE name = ?1", [.text(name)]) != nil
+        let columns = try connection.rows("SELECT name FROM pragma_table_info(?1)", [.text(name)])
+        guard isThere, !columns.contains([.text("deleted")]) else { return }
+        try connection.execute("ALTER TABLE \(name) ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0")
     }
 
     /// Layout 3: the ledger says what was handed off. Its list of kinds is a CHECK, as those of all enumerations.

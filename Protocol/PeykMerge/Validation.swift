@@ -14,8 +14,14 @@ public func validate(_ change: Change, in schema: Schema, byServer: Bool = false
         return [CellRefusal(code: .invalid, detail: "unknown table")]
     }
     if table.isLedger, !byServer { return [CellRefusal(code: .serverField, detail: table.name)] }
-    if table.isRetired, change.kind != .delete { return [CellRefusal(code: .retired, detail: table.name)] }
-    if change.kind == .update, table.isAppendOnly { return [CellRefusal(code: .appendOnly, detail: table.name)] }
+    // What is dropped is emptied by the server's own acts, wherever it is.
+    let isEmptied =
+        byServer && change.kind == .update && !change.cells.isEmpty
+        && change.cells.allSatisfy { table.cell(of: $0.cell)?.fields.allSatisfy { table.fields[$0].isDropped } == true }
+    if !isEmptied {
+        if table.isRetired, change.kind != .delete { return [CellRefusal(code: .retired, detail: table.name)] }
+        if change.kind == .update, table.isAppendOnly { return [CellRefusal(code: .appendOnly, detail: table.name)] }
+    }
     if change.kind == .delete {
         return change.cells.isEmpty ? [] : [CellRefusal(code: .invalid, detail: "a delete with values")]
     }
@@ -26,14 +32,14 @@ public func validate(_ change: Change, in schema: Schema, byServer: Bool = false
             return [CellRefusal(code: .invalid, detail: "unknown or repeated cell of \(table.name)")]
         }
         last = write.cell
-        if let refusal = refusal(of: write.write, cell, table, change.kind, byServer) { refusals.append(refusal) }
+        if let refusal = refusal(of: write.write, cell, table, byServer, isEmptied) { refusals.append(refusal) }
     }
     if change.kind == .insert, refusals.isEmpty { refusals = missing(change, table, byServer) }
     return refusals
 }
 
 private func refusal(
-    of write: CellWrite, _ cell: Cell, _ table: Table, _ kind: Change.Kind, _ byServer: Bool
+    of write: CellWrite, _ cell: Cell, _ table: Table, _ byServer: Bool, _ isEmptied: Bool
 ) -> CellRefusal? {
     func refuse(_ code: NoticeCode, _ detail: String) -> CellRefusal {
         CellRefusal(cell: cell.tag, code: code, detail: detail)
@@ -41,8 +47,6 @@ private func refusal(
     guard write.fits(cell) else { return refuse(.invalid, "\(cell.name): not a write for its policy") }
     if cell.policy == .server, !byServer { return refuse(.serverField, cell.name) }
     let fields = cell.fields.map { table.fields[$0] }
-    // What is dropped is emptied by the server's own acts.
-    let isEmptied = byServer && kind == .update && fields.allSatisfy(\.isDropped)
     if fields.allSatisfy(\.isRetired), !isEmptied { return refuse(.retired, cell.name) }
     switch write {
     case .add: return nil

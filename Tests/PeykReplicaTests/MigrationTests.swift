@@ -126,6 +126,8 @@ struct MigrationTests {
             #expect(former != text)
             try connection.rewriteSchema(ofTable: name, to: former)
             try connection.run("UPDATE peyk_meta SET value = 2 WHERE key = 'layout'")
+            try connection.execute(
+                "CREATE TABLE peyk_stage_gone(tbl INTEGER, record TEXT, PRIMARY KEY(tbl, record)) WITHOUT ROWID")
         }
         try replica.close()
         for _ in 0..<2 {
@@ -133,6 +135,7 @@ struct MigrationTests {
             try again.database.write { connection in
                 #expect(try connection.value("SELECT value FROM peyk_meta WHERE key = 'layout'") == .integer(3))
                 let text = try connection.value("SELECT sql FROM sqlite_schema WHERE name = ?1", [.text(name)])
+                #expect(try connection.rows("SELECT deleted FROM peyk_stage_gone") == [])
                 #expect(text?.textValue?.contains("'duplicate' OR \"kind\" = 'handed-off'") == true)
                 #expect(try connection.rows("PRAGMA integrity_check") == [[.text("ok")]])
             }

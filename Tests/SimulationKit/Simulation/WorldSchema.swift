@@ -125,6 +125,13 @@ extension SimulatedWorld {
         return true
     }
 
+    /// A set out of which all was taken is an empty list.
+    private func isEmptied(_ value: Value, _ field: Field) -> Bool {
+        let standing = field.standingValue
+        guard field.policy == .set, standing.isNull else { return value == standing }
+        return value.isNull || value.textValue.flatMap { ValueSet(json: $0) }?.elements.isEmpty == true
+    }
+
     /// Then it is empty for good, whatever comes back or is undone (rule T2).
     func checkDropped() throws {
         for (index, table) in archive.schema.tables.enumerated() {
@@ -135,7 +142,7 @@ extension SimulatedWorld {
                     let row = version.row?.widened(to: table)
                 else { continue }
                 guard !table.isDropped else { throw Finding("T2", "\(table.name) was dropped, but has \(record)") }
-                for field in dropped where row[field] != table.fields[field].standingValue {
+                for field in dropped where !isEmptied(row[field], table.fields[field]) {
                     throw Finding(
                         "T2", "\(table.name).\(table.fields[field].name) was dropped, but \(record) has \(row[field])")
                 }
