@@ -207,8 +207,11 @@ final class SimulatedWorld {
             opportunities: Template.opportunities, territories: Template.territories)
         edits.skipIDs(random.draw(1 << 20))
         var statements = edits.next()
-        if replica.schema.version > TestSchema.schema.version, random.chance(50) {
-            var more = SchemaEdits(replica.schema, seed: random.next(), site: client.number)
+        // As the file has it: after an upgrade that failed an open replica names the version that did not come.
+        if replica.schema.version > TestSchema.schema.version, random.chance(50),
+            let schema = try? replica.read({ $0.schema })
+        {
+            var more = SchemaEdits(schema, seed: random.next(), site: client.number)
             if random.chance(60) { statements = [] }
             statements += (0..<(1 + random.draw(2))).compactMap { _ in more.next() }
         }
