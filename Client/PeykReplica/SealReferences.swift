@@ -109,18 +109,19 @@ struct SealReferences {
                 """)
             for row in rows {
                 guard let record = row[0].recordID else { continue }
-                found = true
                 let former = try CaptureFormer.read([record.bits], table, connection)[record.bits]
                 let present = try PresentRow(record, table, connection)
-                // The reference stood before, so what it names was deleted: it comes back.
-                if let named = row[1].recordID, let before = former?.row(present: present?.row),
-                    before[reference.field] == row[1],
-                    try CaptureFormer.read([named.bits], target, connection)[named.bits]?.row(present: nil) != nil
-                {
+                if let before = former?.row(present: present?.row), before[reference.field] == row[1] {
+                    // The reference stood before, so what it names was deleted and comes back. What nobody deleted was
+                    // missing before, too: there is nothing to take back, and to try would never end.
+                    guard let named = row[1].recordID,
+                        try CaptureFormer.read([named.bits], target, connection)[named.bits]?.row(present: nil) != nil
+                    else { continue }
                     try bringBack([named.bits], target, "\(table.name) \(record) still refers to it")
                 } else {
                     try run.detach(record, of: table, field: reference.field)
                 }
+                found = true
             }
         }
         return found

@@ -99,6 +99,17 @@ struct SealForeignTests {
         #expect(issues[0].change == Change(table: 1, record: id(90), kind: .delete))
     }
 
+    @Test("a reference that was broken before the write stays as it is, and sealing ends (K2)", .timeLimit(.minutes(1)))
+    func brokenBefore() throws {
+        try made()
+        // Where nobody captures it, as in a damaged file.
+        try sandbox.sqlite3("INSERT INTO peyk_mute(muted) VALUES (1); DELETE FROM customer; DELETE FROM peyk_mute")
+        try sandbox.sqlite3("UPDATE contact SET name = 'again'")
+        let replica = try sandbox.open()
+        #expect(try changes(replica).map(\.kind) == [.update])
+        #expect(try replica.read { try $0.rows("SELECT name FROM contact") } == [[.text("again")]])
+    }
+
     @Test("an orphan is taken out and listed with all it had, and what was hung on it too (K3)")
     func orphans() throws {
         try made()
